@@ -1,0 +1,40 @@
+"""The helper that tests wait with."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.waiting import eventually
+
+
+async def test_the_first_truthy_value_comes_back() -> None:
+    """The caller gets the value that ended the waiting."""
+    values = iter([0, 0, 7])
+
+    assert await eventually(lambda: next(values), 5, "a value") == 7
+
+
+async def test_an_async_condition_is_awaited() -> None:
+    """Coroutine functions work as plain functions do."""
+
+    async def value() -> str:
+        return "there"
+
+    assert await eventually(value, 5, "a value") == "there"
+
+
+async def test_at_the_limit_the_test_fails_with_the_last_value() -> None:
+    """The message says what was waited for and what was seen instead."""
+    with pytest.raises(pytest.fail.Exception, match=r"still not: everything billed \(last value: 0\)"):
+        await eventually(lambda: 0, 0.1, "everything billed")
+
+
+async def test_a_condition_that_hangs_fails_at_the_limit_too() -> None:
+    """A condition that never answers does not outlast the limit."""
+    start = time.monotonic()
+
+    with pytest.raises(pytest.fail.Exception, match="the condition hangs"):
+        await eventually(asyncio.Event().wait, 0.1, "the event")
+
+    assert time.monotonic() - start < 5
