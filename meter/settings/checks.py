@@ -1,0 +1,105 @@
+"""What no single option can see: combinations of options that cannot work."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from meter.settings.options import LEASE_MARGIN_SECONDS, Settings
+
+MISSING_KEY = (
+    "billing.secret_key is missing: set SOLVAPAY_SECRET_KEY, or name a file that holds it in SOLVAPAY_SECRET_KEY_FILE, "
+    "or write secret_key under [billing] in the configuration file"
+)
+
+
+class Fault(NamedTuple):
+    """One thing that cannot work: the options it is about, and a one sentence that names them."""
+
+    about: tuple[str, ...]
+    sentence: str
+
+
+def faults(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    """Every combination that cannot work; `given` are the options that somebody set."""
+    for check in _CHECKS:
+        yield from check(settings, given)
+
+
+def _sasl(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    kafka = settings.kafka
+    uses_sasl = kafka.security_protocol.startswith("SASL")
+    for option, is_set in (
+        ("kafka.sasl_username", kafka.sasl_username is not None),
+        ("kafka.sasl_password", kafka.sasl_password is not None),
+    ):
+        if uses_sasl and not is_set:
+            sentence = f"{option} is missing: kafka.security_protocol {kafka.security_protocol} needs it"
+            yield Fault((option, "kafka.security_protocol"), sentence)
+        elif is_set and not uses_sasl:
+            yield _no_effect(option, kafka.security_protocol, "SASL_SSL or SASL_PLAINTEXT")
+
+
+def _tls(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    kafka = settings.kafka
+    if not kafka.security_protocol.endswith("SSL"):
+        for option in ("kafka.ssl_ca_file", "kafka.ssl_cert_file", "kafka.ssl_key_file"):
+            if option in given:
+                yield _no_effect(option, kafka.security_protocol, "SSL or SASL_SSL")
+    if kafka.ssl_key_file is not None and kafka.ssl_cert_file is None:
+        about = ("kafka.ssl_key_file", "kafka.ssl_cert_file")
+        yield Fault(about, "kafka.ssl_key_file is set without kafka.ssl_cert_file: a key needs its certificate")
+
+
+def _no_effect(option: str, protocol: str, needed: str) -> Fault:
+    sentence = f"{option} is set, but kafka.security_protocol {protocol} does not use it: choose {needed}"
+    return Fault((option, "kafka.security_protocol"), sentence)
+
+
+def _topics(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    kafka = settings.kafka
+    names = ("topic", "dead_letter_topic", "receipts_topic")
+    for position, name in enumerate(names):
+        for earlier in names[:position]:
+            if getattr(kafka, name) == getattr(kafka, earlier):
+                about = (f"kafka.{earlier}", f"kafka.{name}")
+                yield Fault(about, f"kafka.{earlier} and kafka.{name} are the same topic: they must differ")
+
+
+def _lease(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    session, timeout = settings.kafka.session_timeout_seconds, settings.billing.timeout_seconds
+    if settings.lease_seconds <= 0:
+        yield Fault(
+            ("kafka.session_timeout_seconds", "billing.timeout_seconds"),
+            f"kafka.session_timeout_seconds {session:g} is too short for billing.timeout_seconds {timeout:g}: a "
+            "request must end while meter is surely a member of the group, so the session must be longer than "
+            f"{timeout + LEASE_MARGIN_SECONDS:g} seconds (request and a margin of {LEASE_MARGIN_SECONDS:g})",
+        )
+
+
+def _held(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    batch = settings.batch
+    for held, one in (("max_held_events", "max_events"), ("max_held_bytes", "max_bytes")):
+        if getattr(batch, held) < getattr(batch, one):
+            sentence = (
+                f"batch.{held} {getattr(batch, held)} is below batch.{one} {getattr(batch, one)}: "
+                "a full batch must fit into what may be held"
+            )
+            yield Fault((f"batch.{held}", f"batch.{one}"), sentence)
+
+
+def _token(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+    if settings.http.token is None and not settings.http.is_loopback:
+        sentence = (
+            f"http.token is missing: http.host {settings.http.host} can be reached from other machines; "
+            "set METER_HTTP__TOKEN, or METER_HTTP__TOKEN_FILE, or token under [http]"
+        )
+        yield Fault(("http.token", "http.host"), sentence)
+
+
+_CHECKS: tuple[Callable[[Settings, frozenset[str]], Iterator[Fault]], ...] = (
+    _sasl,
+    _tls,
+    _topics,
+    _lease,
+    _held,
+    _token,
+)

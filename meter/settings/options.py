@@ -1,0 +1,269 @@
+"""Every option of meter: its type, its bounds, its default and one line about it.
+
+The README's table and `config/meter.toml` are compared with these models by tests.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+LEASE_MARGIN_SECONDS = 2.0
+"""Room for a slow loop and for clocks that drift, taken off every lease."""
+
+UNKNOWN_OUTCOME_WAIT_SECONDS = 2.0
+"""After an unknown outcome the provider may still be inserting for this long."""
+
+
+def _not_a_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")  # noqa: TRY004 - pydantic collects ValueError, not TypeError
+    return value
+
+
+def _servers(value: str) -> str:
+    servers = [server.strip() for server in value.split(",")]
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ValueError("not host:port")
+    return ",".join(servers)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError("no http address")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("more than an address")
+    return value.rstrip("/")
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("does not fit into an HTTP header")
+    return value
+
+
+def _allowed(sentence: str) -> WithJsonSchema:
+    """What a value must look like, said in words where the type alone does not say it."""
+    return WithJsonSchema({"allowed": sentence})
+
+
+Text = Annotated[str, StringConstraints(min_length=1), _allowed("some text")]
+Topic = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
+    _allowed("a topic name: 1 to 249 letters, digits, dots, hyphens or underscores"),
+]
+Servers = Annotated[str, AfterValidator(_servers), _allowed("host:port, or several of them with commas between")]
+Url = Annotated[str, AfterValidator(_url), _allowed("an address like https://api.example.com, without user or query")]
+Secret = Annotated[SecretStr, AfterValidator(_secret), _allowed("printable ASCII characters without spaces")]
+Password = Annotated[SecretStr, _allowed("some text")]
+File = Annotated[FilePath, _allowed("the path of a file that exists")]
+Count = Annotated[int, BeforeValidator(_not_a_bool)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
+
+
+class _Section(BaseModel):
+    """Strict, unchangeable, and silent about secrets in `repr`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class KafkaSettings(_Section):
+    """Where events come from, and where receipts and dead letters go."""
+
+    bootstrap_servers: Servers = Field(
+        default="127.0.0.1:9092", description="Brokers to ask first, host:port, with commas."
+    )
+    topic: Topic = Field(default="usage-events", description="The topic with the usage events.")
+    group_id: Text = Field(default="meter", description="Consumer group; all replicas share it.")
+    dead_letter_topic: Topic = Field(
+        default_factory=lambda data: f"{data['topic']}-dead-letters",
+        description="Where events that can never be billed are kept.",
+    )
+    receipts_topic: Topic = Field(
+        default_factory=lambda data: f"{data['topic']}-receipts",
+        description="Where it is written down what the provider accepted.",
+    )
+    create_topics: bool = Field(
+        default=True, description="Create the dead-letter and receipts topics when they are missing."
+    )
+    start_from: Literal["refuse", "earliest", "latest"] = Field(
+        default="refuse", description="Where a group without offsets starts on a topic with records; `refuse` asks you."
+    )
+    session_timeout_seconds: Seconds = Field(
+        default=30.0, le=1800, description="Without a sign of life for this long a replica loses its partitions."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="How to log in, with a SASL protocol."
+    )
+    sasl_username: Text | None = Field(default=None, description="User name, with a SASL protocol.")
+    sasl_password: Password | None = Field(default=None, description="Password, with a SASL protocol.")
+    ssl_ca_file: File | None = Field(
+        default=None, description="Certificates to trust (PEM); the system's when not given."
+    )
+    ssl_cert_file: File | None = Field(
+        default=None, description="Our own certificate (PEM), where brokers ask for one."
+    )
+    ssl_key_file: File | None = Field(default=None, description="The key of our own certificate (PEM).")
+
+
+class BatchSettings(_Section):
+    """When a batch is sent, and how much may wait in memory."""
+
+    max_events: Count = Field(default=1000, ge=1, le=1000, description="A batch is sent when it has this many events.")
+    max_bytes: Count = Field(
+        default=900_000, ge=1, description="A batch is sent before its body grows larger than this."
+    )
+    max_age_seconds: Seconds = Field(
+        default=1.0, description="A batch is sent when its oldest event has waited this long."
+    )
+    max_held_events: Count = Field(
+        default=50_000, ge=1, description="Reading pauses while this many events have no end yet."
+    )
+    max_held_bytes: Count = Field(
+        default=67_108_864, ge=1, description="Reading pauses while held events take this much."
+    )
+
+
+class DedupeSettings(_Section):
+    """How long and how many accepted ids are remembered."""
+
+    window_seconds: Seconds = Field(default=86_400.0, description="How long an accepted id is remembered.")
+    max_ids: Count = Field(
+        default=2_000_000, ge=1, description="How many accepted ids are remembered, about 60 bytes each."
+    )
+
+
+class BillingSettings(_Section):
+    """The billing provider."""
+
+    transport: Literal["rest", "mcp"] = Field(default="rest", description="How to talk to the provider.")
+    base_url: Url = Field(default="http://127.0.0.1:8484", description="The provider's address, without /v1.")
+    mcp_url: Url = Field(
+        default_factory=lambda data: f"{data['base_url']}/mcp", description="The provider's MCP address."
+    )
+    secret_key: Secret | None = Field(default=None, description="The provider's secret key.")
+    timeout_seconds: Seconds = Field(default=10.0, description="One deadline over a whole request to the provider.")
+    max_in_flight: Count = Field(default=4, ge=1, le=64, description="Requests that may be under way at the same time.")
+    unknown_customer_wait_seconds: SecondsOrZero = Field(
+        default=300.0, description="How long events of a customer unknown to the provider are tried again."
+    )
+
+
+class LimitsSettings(_Section):
+    """Answers to "may this customer go on?"."""
+
+    ttl_seconds: SecondsOrZero = Field(default=10.0, description="How long a snapshot of the provider's is fresh.")
+    max_stale_seconds: SecondsOrZero = Field(
+        default=60.0, description="How old a snapshot may be that is used while the provider is away."
+    )
+    max_entries: Count = Field(default=100_000, ge=1, description="Customers and products in the cache.")
+    on_unavailable: Literal["allow", "deny"] = Field(
+        default="allow", description="The answer while there is neither provider nor snapshot."
+    )
+
+
+class HttpSettings(_Section):
+    """The daemon's own HTTP server."""
+
+    host: Text = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Count = Field(default=8480, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    token: Secret | None = Field(
+        default=None, description="Needed for /v1/* and /status; must be set unless the host is loopback."
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class RunSettings(_Section):
+    """How the process ends."""
+
+    drain_timeout_seconds: Seconds = Field(default=20.0, description="Time to send what is held after SIGTERM.")
+    stuck_after_seconds: Seconds = Field(
+        default=60.0, description="Without progress for this long the process reports it."
+    )
+
+
+class LogSettings(_Section):
+    """What is written to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important level shown."
+    )
+    format: Literal["auto", "json", "readable"] = Field(
+        default="auto", description="`auto`: readable on a terminal, JSON otherwise."
+    )
+
+
+class Settings(_Section):
+    """All sections; built by `load`, or directly in tests."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    batch: BatchSettings = BatchSettings()
+    dedupe: DedupeSettings = DedupeSettings()
+    billing: BillingSettings = BillingSettings()
+    limits: LimitsSettings = LimitsSettings()
+    http: HttpSettings = HttpSettings()
+    run: RunSettings = RunSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long after the start of an accepted commit a request may still be started (invariant 5)."""
+        return self.kafka.session_timeout_seconds - self.billing.timeout_seconds - LEASE_MARGIN_SECONDS
+
+    @property
+    def revocation_deadline_seconds(self) -> float:
+        """How long a revocation may take: the longest request, the wait after an unknown outcome, and a margin."""
+        return self.billing.timeout_seconds + UNKNOWN_OUTCOME_WAIT_SECONDS + LEASE_MARGIN_SECONDS
+
+    @property
+    def rebalance_timeout_seconds(self) -> float:
+        """Longer than a revocation and no shorter than the session, so that nobody is thrown out while finishing."""
+        return max(self.kafka.session_timeout_seconds, self.revocation_deadline_seconds + 10.0)
+
+
+SECRETS = frozenset({"kafka.sasl_password", "billing.secret_key", "http.token"})
+"""The options that are never shown."""
+
+
+def every_option() -> Iterator[tuple[str, Any]]:
+    """(`section.option`, its pydantic FieldInfo) in the order of the documentation."""
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)  # noqa: S101 - narrows for mypy: every section is a model
+        assert issubclass(model, BaseModel)  # noqa: S101 - see above
+        for option, info in model.model_fields.items():
+            yield f"{section}.{option}", info
+
+
+def secret_values(settings: Settings) -> list[str]:
+    """Every secret in plain text, for the log's redaction and nothing else."""
+    found = (settings.kafka.sasl_password, settings.billing.secret_key, settings.http.token)
+    return [secret.get_secret_value() for secret in found if secret is not None]
