@@ -1,0 +1,188 @@
+"""Usage that the provider may not have counted yet, per customer and product.
+
+While an event is held its units are `held`. When it leaves, units that were ever sent move to `sent`, whatever
+became of them. A limits snapshot pins its customer when its request *starts*; from then on
+
+    pending = held + sent now - sent at the start
+
+so that a promise made from the snapshot never forgets usage that the provider may have missed. No clock is involved.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+
+class CountedEvent(Protocol):
+    """What usage needs to know of an event."""
+
+    @property
+    def customer(self) -> str: ...
+    @property
+    def product(self) -> str: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def counts(self) -> bool:
+        """Its outcome is `success`; the units of others never count against a limit."""
+
+
+class Pin:
+    """The start of one snapshot: how much each product of the customer had been sent by then."""
+
+    __slots__ = ("customer", "sent_at_start", "serial")
+
+    def __init__(self, customer: str, serial: int, sent_at_start: Mapping[str, int]) -> None:
+        self.customer = customer
+        self.serial = serial
+        self.sent_at_start = sent_at_start
+
+
+class _Usage:
+    """The two counters of one product; serials order its birth and its last sent unit against the pins."""
+
+    __slots__ = ("born", "held", "last_sent", "sent")
+
+    def __init__(self, born: int) -> None:
+        self.born = born
+        self.held = 0
+        self.sent = 0
+        self.last_sent = -1
+
+
+class _Products(dict[str, _Usage]):
+    """One customer: the counters by product, and the pins that keep them alive."""
+
+    __slots__ = ("owner", "pins")
+
+    def __init__(self, owner: "PendingUsage") -> None:
+        super().__init__()
+        self.owner = owner
+        self.pins: dict[Pin, None] = {}  # oldest first
+
+    def __missing__(self, product: str) -> _Usage:
+        usage = self[product] = _Usage(self.owner.serial)
+        return usage
+
+
+class _Customers(dict[str, _Products]):
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: "PendingUsage") -> None:
+        super().__init__()
+        self.owner = owner
+
+    def __missing__(self, customer: str) -> _Products:
+        products = self[customer] = _Products(self.owner)
+        return products
+
+
+class PendingUsage:
+    """Counters live as long as a held event or a pin needs them, and no longer."""
+
+    def __init__(self) -> None:
+        self.serial = 0  # grows with every pin
+        self._customers = _Customers(self)
+
+    def __len__(self) -> int:
+        """Number of customers with counters."""
+        return len(self._customers)
+
+    def hold_all(self, events: Iterable[CountedEvent]) -> None:
+        """These events are held from now on; only those that count are counted."""
+        customers = self._customers
+        for event in events:
+            if event.counts:
+                customers[event.customer][event.product].held += event.units
+
+    def leave_all(self, events: Iterable[CountedEvent], *, sent: bool) -> None:
+        """These events are held no longer; `sent`: each of them left for the provider at least once.
+
+        After an unknown outcome call it no earlier than the provider can still be inserting (2 s): a snapshot
+        started before the late insert must not believe that it saw it.
+        """
+        customers, serial = self._customers, self.serial
+        for event in events:
+            if event.counts:
+                usage = customers[event.customer][event.product]
+                usage.held -= event.units
+                if sent:
+                    usage.sent += event.units
+                    usage.last_sent = serial
+                if usage.held <= 0:
+                    self._settle(event.customer, event.product, usage)
+
+    def hold(self, customer: str, product: str, units: int) -> None:
+        """`units` of one event that counts are held from now on."""
+        self._customers[customer][product].held += units
+
+    def leave(self, customer: str, product: str, units: int, *, sent: bool) -> None:
+        """As `leave_all`, for one event that counts."""
+        usage = self._customers[customer][product]
+        usage.held -= units
+        if sent:
+            usage.sent += units
+            usage.last_sent = self.serial
+        if usage.held <= 0:
+            self._settle(customer, product, usage)
+
+    def pin(self, customer: str) -> Pin:
+        """A snapshot's request starts now; until `unpin` its pending usage can be asked for."""
+        self.serial += 1
+        products = self._customers[customer]
+        pin = Pin(customer, self.serial, {product: usage.sent for product, usage in products.items()})
+        products.pins[pin] = None
+        return pin
+
+    def unpin(self, pin: Pin) -> None:
+        """The snapshot is gone; counters that only it needed vanish. Once per pin."""
+        products = self._customers[pin.customer]
+        if pin not in products.pins:
+            raise ValueError("this pin is not in use")
+        del products.pins[pin]
+        oldest = _oldest(products)
+        for product in [name for name, usage in products.items() if _is_idle(usage, oldest)]:
+            del products[product]
+        self._forget_if_empty(pin.customer, products)
+
+    def pending(self, pin: Pin, product: str) -> int:
+        """Units that the snapshot of this pin may not have seen; never negative."""
+        products = self._customers.get(pin.customer)
+        usage = None if products is None else products.get(product)
+        if usage is None:
+            return 0  # nothing held, and nothing sent since the pin: see `_is_idle`
+        born_later = usage.born >= pin.serial
+        return usage.held + usage.sent - (0 if born_later else pin.sent_at_start[product])
+
+    def products_pending(self, pin: Pin) -> dict[str, int]:
+        """Product -> pending units, for every product of the pin's customer that has any."""
+        every = {product: self.pending(pin, product) for product in self._customers.get(pin.customer, ())}
+        return {product: units for product, units in every.items() if units}
+
+    def held(self, customer: str, product: str) -> int:
+        """Units held now: all that can be said without a snapshot."""
+        products = self._customers.get(customer)
+        usage = None if products is None else products.get(product)
+        return 0 if usage is None else usage.held
+
+    def _settle(self, customer: str, product: str, usage: _Usage) -> None:
+        """Drop counters that nobody needs any more."""
+        if usage.held < 0:
+            raise ValueError("units left that were never held")
+        products = self._customers[customer]
+        if _is_idle(usage, _oldest(products)):
+            del products[product]
+            self._forget_if_empty(customer, products)
+
+    def _forget_if_empty(self, customer: str, products: _Products) -> None:
+        if not products and not products.pins:
+            del self._customers[customer]
+
+
+def _oldest(products: _Products) -> float:
+    """Serial of the oldest pin in use; infinite when there is none."""
+    return next(iter(products.pins)).serial if products.pins else float("inf")
+
+
+def _is_idle(usage: _Usage, oldest_pin: float) -> bool:
+    """Nothing held, and nothing sent since the oldest pin: every pin would answer 0 with or without it."""
+    return usage.held == 0 and usage.last_sent < oldest_pin

@@ -1,0 +1,27 @@
+"""The numbers of the machine."""
+
+from meter.pipeline.counts import Counts
+
+
+def test_counts_balance_when_every_event_has_one_fate() -> None:
+    """Invariant 2: consumed = accepted + duplicate + dead_lettered + released + held."""
+    counts = Counts(consumed=10, accepted=3, duplicate=2, released=1, held=1)
+    counts.dead_letter("expired", 2)
+    counts.dead_letter("invalid:json")
+    assert counts.balanced()
+    assert counts.events()["dead_lettered"] == 3
+
+
+def test_counts_do_not_balance_when_an_event_got_lost() -> None:
+    """`held` is what is really held: an event that nobody has shows as a difference."""
+    assert not Counts(consumed=2, accepted=1, held=0).balanced()
+
+
+def test_reasons_and_triggers_are_counted_apart() -> None:
+    """Labels in metrics come from here."""
+    counts = Counts()
+    counts.debit_nothing("duplicate", 4)
+    counts.batch("age")
+    counts.batch("age")
+    assert counts.not_debited == {"duplicate": 4}
+    assert counts.batches == {"age": 2}

@@ -1,0 +1,101 @@
+"""Pending usage: what the provider may not have counted yet."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from meter.pipeline.usage import PendingUsage
+
+
+@dataclass
+class Event:
+    customer: str = "cus_1"
+    product: str = "prd_1"
+    units: int = 1
+    counts: bool = True
+
+
+def test_held_units_are_pending() -> None:
+    """What waits in this process is usage that no snapshot can know."""
+    usage = PendingUsage()
+    pin = usage.pin("cus_1")
+    usage.hold_all([Event(units=3), Event(units=4), Event(product="prd_2", units=9)])
+    assert usage.pending(pin, "prd_1") == 7
+    assert usage.products_pending(pin) == {"prd_1": 7, "prd_2": 9}
+
+
+def test_an_answer_cut_after_the_insert_keeps_units_pending_until_a_later_snapshot() -> None:
+    """T1: the snapshot's request started before the insert, so the retried batch stays pending."""
+    usage, batch = PendingUsage(), [Event() for _ in range(10)]
+    before = usage.pin("cus_1")
+    usage.hold_all(batch)
+    usage.leave_all(batch, sent=True)
+    later = usage.pin("cus_1")
+    assert usage.pending(before, "prd_1") == 10
+    assert usage.pending(later, "prd_1") == 0
+
+
+def test_no_counter_falls_below_its_start_while_a_request_runs() -> None:
+    """T2: another snapshot's end does not reset counters that a running request still measures against."""
+    usage = PendingUsage()
+    cached = usage.pin("cus_1")
+    usage.hold_all([Event(units=5)])
+    usage.leave_all([Event(units=5)], sent=True)
+    running = usage.pin("cus_1")
+    usage.unpin(cached)
+    usage.hold_all([Event(units=2)])
+    usage.leave_all([Event(units=2)], sent=True)
+    assert usage.pending(running, "prd_1") == 2
+
+
+def test_units_that_were_never_sent_are_forgotten_when_they_leave() -> None:
+    """Released or dead-lettered without ever having been sent: the provider cannot have them."""
+    usage = PendingUsage()
+    pin = usage.pin("cus_1")
+    usage.hold("cus_1", "prd_1", 5)
+    usage.leave("cus_1", "prd_1", 5, sent=False)
+    assert usage.pending(pin, "prd_1") == 0
+
+
+def test_units_that_left_after_an_unknown_outcome_count_as_sent() -> None:
+    """T4: released or dead-lettered, the provider may have inserted them all the same."""
+    usage = PendingUsage()
+    pin = usage.pin("cus_1")
+    usage.hold("cus_1", "prd_1", 5)
+    usage.leave("cus_1", "prd_1", 5, sent=True)
+    assert usage.pending(pin, "prd_1") == 5
+
+
+def test_only_events_that_count_are_counted() -> None:
+    """`fail` and `paywall` consume no allowance."""
+    usage, failed = PendingUsage(), [Event(counts=False, units=7)]
+    usage.hold_all(failed)
+    assert usage.held("cus_1", "prd_1") == 0
+    usage.leave_all(failed, sent=True)
+    assert len(usage) == 0
+
+
+def test_without_a_pin_nothing_is_remembered_of_what_has_left() -> None:
+    """Memory is bounded by what is held and what is pinned; events of 0 units leave nothing behind either."""
+    usage, events = PendingUsage(), [Event(customer=f"cus_{n}", units=n % 3) for n in range(30)]
+    usage.hold_all(events)
+    usage.leave_all(events, sent=True)
+    assert len(usage) == 0
+
+
+def test_a_customer_asked_for_all_the_time_keeps_no_products_of_the_past() -> None:
+    """Pins that overlap for ever do not keep counters that all of them have seen at rest."""
+    usage = PendingUsage()
+    pin = usage.pin("cus_1")
+    for n in range(100):
+        usage.hold("cus_1", f"prd_{n}", 1)
+        usage.leave("cus_1", f"prd_{n}", 1, sent=True)
+        pin, old = usage.pin("cus_1"), pin
+        usage.unpin(old)
+    assert len(usage.pin("cus_1").sent_at_start) <= 1
+
+
+def test_leaving_without_having_been_held_is_a_bug_that_shows() -> None:
+    """A negative counter would promise usage that does not exist."""
+    with pytest.raises(ValueError, match="never held"):
+        PendingUsage().leave("cus_1", "prd_1", 1, sent=True)
