@@ -1,0 +1,4 @@
+"""The billing provider: how a batch and a limits question travel to it, and what its answers mean.
+
+`rest` asks, `sending` and `wire` make sure that nothing leaves late, `answers` reads what came back.
+"""
