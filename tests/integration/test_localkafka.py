@@ -1,0 +1,61 @@
+"""Apache Kafka on this machine, run as a child of the test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.integration.conftest import Broker, MakeBroker, MakeTopic
+
+
+async def produce(servers: str, topic: str, count: int) -> None:
+    """Produce `count` numbered records and return when all are acknowledged."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True, compression_type="lz4")
+    await producer.start()
+    try:
+        await asyncio.gather(*[await producer.send(topic, str(number).encode()) for number in range(count)])
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def reader(servers: str, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_all(servers: str, topic: str, partitions: int) -> list[int]:
+    """The numbers in the topic, from its beginning to its end as of now."""
+    async with reader(servers, topic) as consumer:
+        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in range(partitions)])
+        numbers: list[int] = []
+        while len(numbers) < sum(ends.values()):
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                numbers += [int(record.value) for record in records]
+        return numbers
+
+
+async def test_what_is_produced_can_be_consumed(broker: Broker, topic: MakeTopic) -> None:
+    """A real broker: records of an idempotent, compressing producer come back, each once."""
+    name = await topic(partitions=4)
+
+    await produce(broker.bootstrap_servers, name, 1_000)
+
+    assert sorted(await read_all(broker.bootstrap_servers, name, 4)) == list(range(1_000))
+
+
+async def test_acknowledged_records_survive_the_death_of_the_broker(own_broker: MakeBroker, topic: MakeTopic) -> None:
+    """SIGKILL and restart: same address, and all 20,000 acknowledged records are there."""
+    broker = await asyncio.to_thread(own_broker)
+    name = await topic(partitions=4, servers=broker.bootstrap_servers)
+    await produce(broker.bootstrap_servers, name, 20_000)
+
+    broker.kill()
+    await asyncio.to_thread(broker.restart)
+
+    assert sorted(await read_all(broker.bootstrap_servers, name, 4)) == list(range(20_000))
