@@ -68,8 +68,7 @@ class RestBilling:
         sending = Sending(may_send)
         if not sending.allowed():
             return TryAgain("not a member", outcome_unknown=False)
-        content = b'{"events":[%s]}' % b",".join(bodies)
-        answer = await self._post(self._bulk_url, content, sending)
+        answer = await self._post(self._bulk_url, _bulk_body(bodies), sending)
         if isinstance(answer, _NoAnswer):
             return TryAgain(answer.detail, answer.outcome_unknown)
         wall_seconds = self._clock.now().wall_seconds
@@ -108,6 +107,13 @@ class RestBilling:
 
     def _said(self, error: Exception) -> str:
         return one_line(str(error) or type(error).__name__, self._secret_key)
+
+
+def _bulk_body(bodies: Sequence[bytes]) -> bytes:
+    """One large allocation, not two: the second costs more (page faults) than all the rest of a request."""
+    parts = [b'{"events":[' + bodies[0], *bodies[1:]]
+    parts[-1] += b"]}"
+    return b",".join(parts)
 
 
 def _root(base_url: str) -> str:

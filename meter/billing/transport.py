@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from itertools import zip_longest
+from typing import NamedTuple
 
 import httpx
 
@@ -17,6 +18,12 @@ IDLE_SECONDS = 4.0
 MAX_IDLE = 16
 MAX_ADDRESSES = 4
 _HEADS_END = b"\r\n\r\n"
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int | None
 
 
 class SocketTransport(httpx.AsyncBaseTransport):
@@ -33,16 +40,16 @@ class SocketTransport(httpx.AsyncBaseTransport):
         self._timeout_seconds = timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
         self._ssl_context = ssl_context
-        self._idle: dict[httpx.URL, list[Wire]] = {}
+        self._idle: dict[_Origin, list[Wire]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; `Sending` among its extensions gives and takes the permission."""
         sending = request.extensions.get(EXTENSION) or Sending(lambda: True)
         sending.complete = False
-        message = _head(request) + await request.aread()
-        origin = request.url.copy_with(raw_path=b"/")
+        body = await request.aread()
+        origin = _Origin(request.url.scheme, request.url.raw_host.decode("ascii"), request.url.port)
         wire = self._idle_wire(origin) or await self._open(origin)
-        reply = await wire.exchange(message, sending)
+        reply = await wire.exchange(_head(request), body, sending)
         if reply.keep_alive:
             self._keep(origin, wire)
         return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
@@ -54,7 +61,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
                 wire.close()
         self._idle.clear()
 
-    def _idle_wire(self, origin: httpx.URL) -> Wire | None:
+    def _idle_wire(self, origin: _Origin) -> Wire | None:
         wires = self._idle.get(origin, [])
         while wires:
             wire = wires.pop()
@@ -63,18 +70,18 @@ class SocketTransport(httpx.AsyncBaseTransport):
             wire.close()
         return None
 
-    def _keep(self, origin: httpx.URL, wire: Wire) -> None:
+    def _keep(self, origin: _Origin, wire: Wire) -> None:
         wires = self._idle.setdefault(origin, [])
         wire.idle_since_seconds = time.monotonic()
         wires.append(wire)
         if len(wires) > MAX_IDLE:
             wires.pop(0).close()
 
-    async def _open(self, origin: httpx.URL) -> Wire:
-        host, port = origin.raw_host.decode("ascii"), origin.port or (443 if origin.scheme == "https" else 80)
+    async def _open(self, origin: _Origin) -> Wire:
+        host, port = origin.host, origin.port or (443 if origin.scheme == "https" else 80)
         try:
             async with asyncio.timeout(self._connect_timeout_seconds):
-                wire = Wire(await self._connect(host.strip("[]"), port))
+                wire = Wire(await self._connect(host, port))
                 return await self._secure(wire, host) if origin.scheme == "https" else wire
         except TimeoutError as error:
             raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from error

@@ -19,6 +19,7 @@ from meter.billing.reply import Reply
 from meter.billing.sending import Sending
 
 _READ_BYTES = 65536
+_FIRST_BYTES = 8192
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -31,17 +32,18 @@ class Wire:
         self._read_needs_write = False
         self.idle_since_seconds = 0.0
 
-    async def exchange(self, message: bytes, sending: Sending) -> Reply:
-        """Write `message` as long as `sending` allows, and read the reply; one that comes early ends the writing.
+    async def exchange(self, head: bytes, body: bytes, sending: Sending) -> Reply:
+        """Write a request as long as `sending` allows, and read the reply; one that comes early ends the writing.
 
-        `sending.complete` tells afterwards whether the whole message has left. Whatever is raised (httpx errors,
+        `sending.complete` tells afterwards whether the whole request has left. Whatever is raised (httpx errors,
         cancellation), the connection has been aborted. Use it again only if the reply says `keep_alive`.
         """
         reply = Reply()
-        unsent = memoryview(message)
+        # the head never travels alone, and the body is not copied
+        unsent = [memoryview(head + body[:_FIRST_BYTES]), memoryview(body)[_FIRST_BYTES:]]
         try:
             while True:
-                unsent = self._push(unsent, sending, reply)
+                self._push(unsent, sending, reply)
                 sending.complete = not unsent
                 self._pull(reply)
                 if reply.complete:
@@ -88,12 +90,16 @@ class Wire:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _push(self, unsent: memoryview, sending: Sending, reply: Reply) -> memoryview:
+    def _push(self, unsent: list[memoryview], sending: Sending, reply: Reply) -> None:
+        """Write what the kernel takes now, and take it off `unsent`."""
         while unsent:
+            if not unsent[0]:
+                unsent.pop(0)
+                continue
             if not sending.allowed():
                 raise httpx.WriteError("not allowed to send any more")
             try:
-                unsent = unsent[self._socket.send(unsent) :]
+                unsent[0] = unsent[0][self._socket.send(unsent[0]) :]
             except _BLOCKED:
                 break
             except OSError as error:
@@ -102,7 +108,6 @@ class Wire:
                 if not reply.complete:
                     raise httpx.WriteError(f"the connection broke: {error.strerror}") from error
                 break
-        return unsent
 
     def _pull(self, reply: Reply) -> None:
         self._read_needs_write = False
