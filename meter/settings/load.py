@@ -31,12 +31,6 @@ def load(config_file: Path | None, environ: Mapping[str, str], *, needs_secret_k
     return settings
 
 
-def default_config_file(folder: Path) -> Path | None:
-    """`meter.toml` in the current folder, when it is there."""
-    path = folder / "meter.toml"
-    return path if path.is_file() else None
-
-
 def _wrong_values(given: Mapping[str, Given]) -> tuple[frozenset[str], list[str]]:
     """The options whose values break their own bounds, and a sentence about each."""
     try:

@@ -1,0 +1,65 @@
+"""`meter limits`: may this customer go on, as the running daemon answers it."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+
+UNLIMITED = 999_999
+
+SOURCES = {
+    "fresh": "asked the provider just now",
+    "cached": "from the cache",
+    "stale": "from the cache, because the provider is away",
+    "policy": "by policy, because there is neither provider nor snapshot",
+}
+
+
+def limits(
+    customer: Annotated[str, typer.Argument(help="The customer's reference.")],
+    product: Annotated[str, typer.Argument(help="The product's reference.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the running daemon whether a customer may go on."""
+    from meter.cli.running import Daemon
+
+    with Daemon(read_settings(config).http) as daemon:
+        answer = daemon.get(f"/v1/limits/{quote(customer, safe='')}/{quote(product, safe='')}")
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    for line in described(customer, product, answer, datetime.now(UTC)):
+        typer.echo(line)
+
+
+def described(customer: str, product: str, answer: Mapping[str, Any], now: datetime) -> list[str]:
+    """The answer in words: the verdict, what it is made of, and how old it is."""
+    about: Mapping[str, Any] = answer.get("meter") or {}
+    allowed = answer.get("withinLimits")
+    remaining = answer.get("remaining")
+    verdict = "may go on" if allowed else "must stop"
+    left = "unlimited" if remaining == UNLIMITED else f"{remaining} left"
+    lines = [f"{customer} {verdict} with {product}: {left}"]
+    provider, pending = about.get("providerRemaining"), about.get("pendingUnits")
+    if provider is not None:
+        lines.append(f"  provider says {provider}, minus {pending or 0} that it has not seen yet")
+    source = str(about.get("source", "unknown"))
+    lines.append(f"  {source}: {SOURCES.get(source, 'source not known')}{_age(about.get('asOf'), now)}")
+    return lines
+
+
+def _age(as_of: object, now: datetime) -> str:
+    if not isinstance(as_of, str):
+        return ""
+    try:
+        then = datetime.fromisoformat(as_of)
+    except ValueError:
+        return f", as of {as_of}"
+    seconds = (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    return f", {max(0.0, seconds):.1f} s old"
