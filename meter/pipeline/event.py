@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec import UNSET
+
+from meter.pipeline import dialect, identity, timestamps
+from meter.pipeline.body import Body, check, encode, read_complete
+from meter.pipeline.dialect import Reading
+from meter.pipeline.rules import EXPIRED, FUTURE, Rule, Unbillable, broken
 
 
 class Record(Protocol):
@@ -59,3 +65,99 @@ class InvalidEvent(msgspec.Struct, gc=False, eq=False):
     record: Record
     partition: int
     key: str = ""  # its identity when it could be read
+    epoch: int = 0
+
+
+def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | InvalidEvent:
+    """The usage event in `record`, or why it can never be billed; raises nothing, whatever the bytes.
+
+    `wall_seconds` (Unix) is when the record is looked at: it decides `expired` and `future`.
+    """
+    try:
+        return _as_it_came(record, origin, wall_seconds) or _translated(record, origin, wall_seconds)
+    except Unbillable as fault:
+        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, fault.key)
+
+
+def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | None:
+    """The event in the provider's own form with nothing left to fill in: its bytes are sent unchanged.
+
+    Only a short cut: `_translated` makes the same event of it. None when the record needs that.
+    """
+    value = record.value
+    if value is None or not dialect.is_plain(value, record.headers):
+        return None
+    body = read_complete(value)
+    if body is None or (seconds := timestamps.canonical_seconds(body.timestamp)) is None:
+        return None
+    return _event(body, body.idempotency_key, body.action_type, seconds, value, record, origin, wall_seconds)
+
+
+def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent:
+    """The event in any dialect, in canonical names and with everything filled in."""
+    reading = dialect.read(record.value, record.headers)
+    key = _given_key(reading)
+    try:
+        body = check(reading.fields)
+        seconds = _seconds(body, record, wall_seconds)
+    except Unbillable as fault:
+        fault.key = key
+        raise
+    if not body.product_ref:
+        body.product_ref = UNSET
+    action = f"{body.action_type}/{reading.free_action}" if reading.free_action else body.action_type
+    key = key or _derived_key(reading.request_id, body, action, record, origin)
+    _refuse_outside_window(key, seconds, wall_seconds)  # before formatting: not every second has a date
+    body.idempotency_key = key
+    body.timestamp = timestamps.format_utc(seconds)
+    return _event(body, key, action, seconds, encode(body), record, origin, wall_seconds)
+
+
+def _event(
+    body: Body,
+    key: str,
+    action: str,
+    seconds: float,
+    encoded: bytes,
+    record: Record,
+    origin: Origin,
+    wall_seconds: float,
+) -> UsageEvent:
+    _refuse_outside_window(key, seconds, wall_seconds)
+    customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
+    digest = identity.digest(customer, product, action, units, outcome)
+    counts = outcome == "success"
+    return UsageEvent(key, customer, product, units, counts, digest, seconds, encoded, record, origin.partition)
+
+
+def _given_key(reading: Reading) -> str:
+    """The key that does not depend on the rest of the event; "" when there is none."""
+    key = reading.fields.get("idempotencyKey")
+    if isinstance(key, str) and key:
+        return identity.fit(key)
+    if reading.cloud_event is not None:
+        return identity.of_cloud_event(reading.cloud_event.source, reading.cloud_event.id)
+    return ""
+
+
+def _derived_key(request_id: str, body: Body, action: str, record: Record, origin: Origin) -> str:
+    if request_id:
+        return identity.of_request(request_id, body.customer_ref, body.product_ref or "", action)
+    return identity.of_origin(*origin, record.offset, max(record.timestamp or 0, 0))
+
+
+def _seconds(body: Body, record: Record, wall_seconds: float) -> float:
+    """The event's own time; else when its record was made; else now, as the provider would have it."""
+    if body.timestamp is UNSET:
+        return record.timestamp / 1000 if (record.timestamp or 0) > 0 else wall_seconds
+    seconds = timestamps.parse(body.timestamp)
+    if seconds is None:
+        raise broken(Rule.TIMESTAMP, f"{body.timestamp!r:.60} is not an ISO 8601 date-time with a zone")
+    return seconds
+
+
+def _refuse_outside_window(key: str, seconds: float, wall_seconds: float) -> None:
+    if timestamps.is_expired(seconds, wall_seconds):
+        raise Unbillable(EXPIRED, "the event is older than the provider takes (30 days)", key)
+    if timestamps.is_future(seconds, wall_seconds):
+        raise Unbillable(FUTURE, "the event lies further ahead than the provider takes (24 hours)", key)

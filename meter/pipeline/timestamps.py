@@ -1,0 +1,59 @@
+"""When an event happened: read from ISO 8601, kept within what the provider takes, written as it likes best."""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+MAX_AGE_SECONDS = 30 * 86400.0 - 3600.0
+"""The provider refuses events older than 30 days; the hour is for waiting and retries."""
+MAX_AHEAD_SECONDS = 86400.0 - 300.0
+"""It refuses events more than 24 hours ahead; the minutes are for clocks that differ."""
+
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)"
+)
+_MILLISECONDS = {f".{n:03d}Z": n for n in range(1000)}
+
+
+def is_expired(timestamp_seconds: float, wall_seconds: float) -> bool:
+    """Whether the event has become too old for the provider; asked again directly before sending."""
+    return timestamp_seconds < wall_seconds - MAX_AGE_SECONDS
+
+
+def is_future(timestamp_seconds: float, wall_seconds: float) -> bool:
+    """Whether the event lies further ahead than the provider takes."""
+    return timestamp_seconds > wall_seconds + MAX_AHEAD_SECONDS
+
+
+def canonical_seconds(text: str) -> float | None:
+    """Unix seconds of `YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that is sent; None for any other text."""
+    milliseconds = _MILLISECONDS.get(text[19:])
+    if milliseconds is None:
+        return None
+    seconds = _whole_seconds(text[:19])
+    return None if seconds is None else (seconds * 1000 + milliseconds) / 1000
+
+
+def parse(text: str) -> float | None:
+    """Unix seconds of an ISO 8601 date-time, cut to milliseconds; None for anything else, a missing zone included."""
+    if _DATE_TIME.fullmatch(text) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:  # the 31st of February, an hour 24, a second 60
+        return None
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000).timestamp()
+
+
+def format_utc(timestamp_seconds: float) -> str:
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`; for times inside the provider's window."""
+    moment = datetime.fromtimestamp(round(timestamp_seconds * 1000) / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+@lru_cache(maxsize=4096)
+def _whole_seconds(text: str) -> int | None:
+    """Events come in the order they happened, more or less: the same second is asked for again and again."""
+    # Only the form that is sent: no lower-case t, no space.
+    seconds = parse(text + "Z") if text[10:11] == "T" else None
+    return None if seconds is None else int(seconds)
