@@ -5,14 +5,11 @@ the time that the machine was suspended or the process stopped, so that a lease 
 """
 
 import time
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from meter.pipeline.now import Now
 
-class Now(NamedTuple):
-    """One moment: `steady_seconds` for durations, `wall_seconds` (Unix) for what is billed or shown."""
-
-    steady_seconds: float
-    wall_seconds: float
+__all__ = ["Clock", "Now", "SystemClock"]
 
 
 class Clock(Protocol):

@@ -65,4 +65,9 @@ class TryAgain:
     """From `Retry-After` (seconds or date), uncapped; None when absent."""
 
 
-Outcome = Accepted | Rejected | UnknownCustomer | TooLarge | Refused | TryAgain
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The lease ended before the request was complete: the provider has nothing of it."""
+
+
+Outcome = Accepted | Rejected | UnknownCustomer | TooLarge | Refused | TryAgain | NotSent

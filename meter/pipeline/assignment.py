@@ -1,0 +1,166 @@
+"""The partitions that are ours now: how far each is, what it holds, and which take no new records."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from meter.pipeline.event import InvalidEvent, UsageEvent
+from meter.pipeline.offsets import Progress
+from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_note
+
+BLOCKED_AFTER_SECONDS = 30.0
+"""One event without an end may keep ended ones behind it uncommitted this long before its partition is paused."""
+RESUME_SHARE = 0.75
+"""A partition that was full takes records again when it holds this much of its share."""
+
+
+class Assignment:
+    """Progress of each partition. An epoch names one partition in one assignment, for the life of the process."""
+
+    def __init__(self, max_held_events: int, max_held_bytes: int) -> None:
+        self.epochs: set[int] = set()
+        """Epochs of the partitions that are ours."""
+        self._max_held_events = max_held_events
+        self._max_held_bytes = max_held_bytes
+        self._next_epoch = 1
+        self._progress: dict[int, Progress] = {}
+        self._choice: Choice | None = None
+        self._unfilled: set[int] = set()
+        self._full: set[int] = set()
+        self._recognised: dict[int, dict[int, str]] = {}
+        self._window_covers: dict[int, int] = {}
+
+    def begin(self, starts: Mapping[int, Start], choice: Choice, steady_seconds: float) -> None:
+        """These partitions are ours, from these positions; their windows are still to be filled."""
+        self.end()
+        self._choice = choice
+        for partition, start in starts.items():
+            epoch, self._next_epoch = self._next_epoch, self._next_epoch + 1
+            self.epochs.add(epoch)
+            self._progress[partition] = Progress(partition, epoch, start.offset, start.receipts_offset, steady_seconds)
+        self._unfilled = set(starts)
+
+    def end(self) -> int:
+        """Nothing is ours any more; answers how many events had no end."""
+        held = self.held()
+        self.epochs.clear()
+        for state in (self._progress, self._recognised, self._unfilled, self._full):
+            state.clear()
+        return held
+
+    def live_epochs(self) -> frozenset[int]:
+        """The epochs as of now."""
+        return frozenset(self.epochs)
+
+    def partitions(self) -> list[int]:
+        """What is ours."""
+        return list(self._progress)
+
+    def progress(self, partition: int) -> Progress | None:
+        """How far this partition is; None when it is not ours."""
+        return self._progress.get(partition)
+
+    # The window's tail
+
+    def fill_from(self, partition: int, tail_offset: int) -> int:
+        """Where in the receipts to start reading: only the gap, where the window has kept what it read before."""
+        receipts_offset = self._progress[partition].receipts_offset()
+        return min(self._window_covers.get(partition, tail_offset), receipts_offset)
+
+    def receipt_read(self, partition: int, receipts_offset: int) -> None:
+        """The receipts of this partition were read up to and with this offset."""
+        self._window_covers[partition] = max(self._window_covers.get(partition, 0), receipts_offset + 1)
+
+    def recognise(self, partition: int, offsets: Iterable[int], keys: Iterable[str]) -> None:
+        """A receipt names these offsets with these keys: delivered again, they have already ended."""
+        progress = self._progress.get(partition)
+        if progress is not None:
+            known = self._recognised.setdefault(partition, {})
+            first = progress.position
+            known.update((offset, key) for offset, key in zip(offsets, keys, strict=True) if offset >= first)
+
+    def take_recognised(self, partition: int, events: Sequence[UsageEvent]) -> list[UsageEvent]:
+        """Those of the events that a receipt names. The key must agree: a topic that was made anew reuses offsets."""
+        known = self._recognised.get(partition)
+        if not known:
+            return []
+        return [event for event in events if known.pop(event.record.offset, None) == event.key]
+
+    def window_filled(self, partition: int) -> None:
+        """The partition's tail was read to its end."""
+        self._unfilled.discard(partition)
+
+    def unfilled(self) -> Set[int]:
+        """Partitions whose window is not complete."""
+        return self._unfilled
+
+    # Ends and commits
+
+    def ended(self, events: Sequence[UsageEvent | InvalidEvent], steady_seconds: float) -> int:
+        """These events have ended; answers how many of them came in the assignment that is ours now."""
+        offsets: dict[int, list[int]] = {}
+        for event in events:
+            progress = self._progress.get(event.partition)
+            if progress is not None and progress.epoch == event.epoch:
+                offsets.setdefault(event.partition, []).append(event.record.offset)
+                progress.held_bytes -= held_bytes(event)
+        for partition, ended in offsets.items():
+            self._progress[partition].end(ended, steady_seconds)
+        return sum(map(len, offsets.values()))
+
+    def receipt_written(self, partition: int, receipts_offset: int, offsets: Sequence[int]) -> None:
+        """Our own receipt naming these offsets stands at `receipts_offset`."""
+        progress = self._progress.get(partition)
+        if progress is not None:
+            progress.receipt_written(receipts_offset, max(offsets))
+            self.receipt_read(partition, receipts_offset)
+
+    def held(self) -> int:
+        """Events without an end."""
+        return sum(progress.held() for progress in self._progress.values())
+
+    def positions(self) -> dict[int, int]:
+        """What may be committed."""
+        return {partition: progress.commit_position() for partition, progress in self._progress.items()}
+
+    def commits(self) -> dict[int, Committed]:
+        """What to commit, with the note that a later owner needs."""
+        return {
+            partition: Committed(
+                progress.commit_position(), encode_note(CommitNote(self._choice, progress.receipts_offset()))
+            )
+            for partition, progress in self._progress.items()
+        }
+
+    # Bounds
+
+    def paused(self, steady_seconds: float, *, all_of_them: bool) -> Set[int]:
+        """Partitions that take no records now.
+
+        Each partition has its share of the bounds and cannot use up another's: one that is blocked for ever by
+        an event without an end does not stop the others.
+        """
+        if all_of_them:
+            return frozenset(self._progress)
+        for partition, progress in self._progress.items():
+            fullness = self._fullness(progress)
+            if fullness >= 1.0:
+                self._full.add(partition)
+            elif fullness <= RESUME_SHARE:
+                self._full.discard(partition)
+        return self._unfilled | self._full | self.blocked(steady_seconds)
+
+    def blocked(self, steady_seconds: float) -> Set[int]:
+        """Partitions in which one event without an end has kept others uncommitted for too long."""
+        return {
+            partition
+            for partition, progress in self._progress.items()
+            if progress.blocked_seconds(steady_seconds) >= BLOCKED_AFTER_SECONDS
+        }
+
+    def _fullness(self, progress: Progress) -> float:
+        share = max(1, len(self._progress))
+        return share * max(progress.load() / self._max_held_events, progress.held_bytes / self._max_held_bytes)
+
+
+def held_bytes(event: UsageEvent | InvalidEvent) -> int:
+    """What an event keeps in memory, roughly: the record as it came and the body as it goes."""
+    return len(event.record.value or b"") + (len(event.body) if isinstance(event, UsageEvent) else 0)

@@ -1,0 +1,32 @@
+"""Events that travel together: the members of a batch stay together or are split, never mixed with another's."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from meter.pipeline.buffer import ENVELOPE_BYTES, Trigger
+from meter.pipeline.event import UsageEvent
+
+
+class Batch(msgspec.Struct, eq=False):
+    """What one request to the provider carries; `name` is unique among all processes."""
+
+    name: str
+    events: list[UsageEvent]
+    trigger: Trigger
+    failures: int = 0
+    not_before: float = 0.0  # steady seconds
+    cool_at: float = 0.0  # steady seconds; until then the provider may still be inserting an earlier try
+    started_at: float = 0.0  # steady seconds
+
+    def body_bytes(self) -> int:
+        """Size of the request's body."""
+        return ENVELOPE_BYTES + sum(len(event.body) + 1 for event in self.events)
+
+    def oldest_seconds(self) -> float:
+        """The earliest timestamp among its events, Unix seconds."""
+        return min(event.timestamp_seconds for event in self.events)
+
+    def part(self, name: str, events: Sequence[UsageEvent]) -> "Batch":
+        """Some of its events as a batch of their own, with this one's past."""
+        return Batch(name, list(events), self.trigger, 0, self.not_before, self.cool_at)

@@ -1,0 +1,96 @@
+"""What waits to be sent, and when a batch is due: by count, by bytes or by age, and it says which."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from meter.pipeline.event import UsageEvent
+
+Trigger = Literal["count", "bytes", "age", "drain"]
+
+ENVELOPE_BYTES = len(b'{"events":[]}')
+"""What the request's body has around its events; each event adds itself and a comma."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """When a batch is full, and how long an event may wait for it."""
+
+    max_events: int
+    max_bytes: int
+    max_age_seconds: float
+
+
+class Buffer:
+    """Events in the order in which they came, with the time at which each chunk of them came."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._events: deque[UsageEvent] = deque()
+        self._arrivals: deque[tuple[float, int]] = deque()  # (when, how many)
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, events: Sequence[UsageEvent], steady_seconds: float) -> None:
+        """Appends events that came now."""
+        if events:
+            self._events.extend(events)
+            self._arrivals.append((steady_seconds, len(events)))
+            self._bytes += sum(len(event.body) + 1 for event in events)
+
+    def due(self, steady_seconds: float, *, draining: bool = False) -> Trigger | None:
+        """Why a batch should leave now, or None."""
+        if not self._events:
+            return None
+        if len(self._events) >= self._limits.max_events:
+            return "count"
+        if self._bytes + ENVELOPE_BYTES >= self._limits.max_bytes:
+            return "bytes"
+        if draining:
+            return "drain"
+        return "age" if steady_seconds >= self.next_due() else None
+
+    def next_due(self) -> float:
+        """From when on a batch is due, if nothing else comes; infinity when nothing waits."""
+        if not self._arrivals:
+            return float("inf")
+        arrived = self._arrivals[0][0]
+        is_full = len(self._events) >= self._limits.max_events or self._bytes + ENVELOPE_BYTES >= self._limits.max_bytes
+        return arrived if is_full else arrived + self._limits.max_age_seconds
+
+    def take(self, max_bytes: int) -> list[UsageEvent]:
+        """The oldest events that fit into one batch of at most `max_bytes`; at least one."""
+        room = min(max_bytes, self._limits.max_bytes) - ENVELOPE_BYTES
+        taken: list[UsageEvent] = []
+        while self._events and len(taken) < self._limits.max_events:
+            size = len(self._events[0].body) + 1
+            if taken and size > room:
+                break
+            room -= size
+            self._bytes -= size
+            taken.append(self._events.popleft())
+        self._forget_arrivals(len(taken))
+        return taken
+
+    def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
+        """Removes and returns the events of these assignments."""
+        gone = [event for event in self._events if event.epoch in epochs]
+        if gone:
+            kept = [event for event in self._events if event.epoch not in epochs]
+            oldest = self._arrivals[0][0]
+            self._events.clear()
+            self._arrivals.clear()
+            self._bytes = 0
+            self.add(kept, oldest)
+        return gone
+
+    def _forget_arrivals(self, count: int) -> None:
+        while count:
+            when, waiting = self._arrivals.popleft()
+            if waiting > count:
+                self._arrivals.appendleft((when, waiting - count))
+                return
+            count -= waiting

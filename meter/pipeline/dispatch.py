@@ -1,0 +1,294 @@
+"""The way to the provider and back: which batch is sent next, and what its answer means for each event.
+
+Every event that was handed over leaves in exactly one of three ways: accepted, parked with a reason, or freed
+(its assignment is over and nobody is inserting it any more).
+"""
+
+from collections import deque
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meter.pipeline.batch import Batch
+from meter.pipeline.buffer import BatchLimits, Buffer
+from meter.pipeline.concurrency import MASS_REFUSAL, Gate
+from meter.pipeline.event import UsageEvent
+from meter.pipeline.now import Now
+from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from meter.pipeline.refusals import Reason, Refusals
+from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
+from meter.pipeline.timestamps import MAX_AGE_SECONDS
+
+MIN_BODY_BYTES = 2_000
+"""Below this a learned body limit stops shrinking: it would be one event or the provider's mistake."""
+BODY_LIMIT_GROWTH = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An event that ends in the dead letters, and why."""
+
+    event: UsageEvent
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What became of events since it was last asked."""
+
+    accepted: list[tuple[Batch, Accepted]] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
+    freed: list[UsageEvent] = field(default_factory=list)
+
+
+class Dispatch:
+    """Everything between the buffer and the answer; `live` holds the epochs of the current assignments."""
+
+    def __init__(
+        self,
+        limits: BatchLimits,
+        gate: Gate,
+        refusals: Refusals,
+        live: Container[int],
+        chance: Chance,
+        name: str,
+    ) -> None:
+        self.gate = gate
+        self.refusals = refusals
+        self.batches_by_trigger: dict[str, int] = {}
+        self._buffer = Buffer(limits)
+        self._max_bytes = limits.max_bytes
+        self._body_limit = float(limits.max_bytes)
+        self._live = live
+        self._chance = chance
+        self._name = name
+        self._made = 0
+        self._queue: deque[Batch] = deque()
+        self._in_flight: dict[str, Batch] = {}
+        self._cooling: list[Batch] = []
+        self._queue_first = True
+        self._verdicts = Verdicts()
+
+    # What comes in
+
+    def add(self, events: Sequence[UsageEvent], steady_seconds: float) -> None:
+        """These events are to be billed."""
+        self._buffer.add(events, steady_seconds)
+
+    def release(self, epochs: frozenset[int], steady_seconds: float) -> None:
+        """These assignments are over: what is not in flight is freed, at once or when no insert can be running."""
+        for event in (*self._buffer.discard(epochs), *self.refusals.discard(epochs)):
+            self._verdicts.freed.append(event)
+        queued, self._queue = self._queue, deque()
+        for batch in queued:
+            self._requeue(batch, steady_seconds)
+
+    def answered(self, name: str, outcome: Outcome, now: Now) -> None:
+        """The request of the batch with this name has ended so."""
+        batch = self._in_flight.pop(name)
+        steady = now.steady_seconds
+        match outcome:
+            case Accepted():
+                self._accepted(batch, outcome, now)
+            case Rejected():
+                self.gate.understood()
+                self._refused(batch, outcome.named, outcome.detail, "rejected", steady)
+            case UnknownCustomer():
+                self.gate.understood()
+                self._refused(batch, {}, outcome.detail, "unknown_customer", steady)
+            case TooLarge():
+                self.gate.understood()
+                self._too_large(batch, steady)
+            case Refused():
+                self.gate.pause(outcome.reason.value, outcome.detail, steady)
+                self._requeue(batch, steady)
+            case TryAgain():
+                self._failed(batch, outcome, steady)
+            case NotSent():
+                self._requeue(batch, steady)
+
+    # What goes out
+
+    def next_batch(self, now: Now, *, draining: bool) -> Batch | None:
+        """The batch to send now, or None; it is in flight from here until `answered`."""
+        while len(self._in_flight) < self.gate.limit() and now.steady_seconds >= self.gate.opens_at:
+            batch = self._probe(now) if self.gate.paused == MASS_REFUSAL else self._pick(now, draining=draining)
+            if batch is None:
+                return None
+            self._expire(batch, now)
+            if batch.events:
+                batch.started_at = now.steady_seconds
+                self._in_flight[batch.name] = batch
+                for event in batch.events:
+                    event.attempts += 1
+                    event.sent = True
+                return batch
+        return None
+
+    def verdicts(self, steady_seconds: float) -> Verdicts:
+        """What became of events since the last call."""
+        cooled = [batch for batch in self._cooling if batch.cool_at <= steady_seconds]
+        if cooled:
+            self._cooling = [batch for batch in self._cooling if batch.cool_at > steady_seconds]
+            for batch in cooled:
+                self._verdicts.freed.extend(batch.events)
+        verdicts, self._verdicts = self._verdicts, Verdicts()
+        return verdicts
+
+    def in_flight(self) -> int:
+        """Number of requests under way."""
+        return len(self._in_flight)
+
+    def is_quiet(self, steady_seconds: float) -> bool:
+        """No request is under way, and none that ended unknown can still be inserting."""
+        uncertain = (*self._queue, *self._cooling)
+        return not self._in_flight and all(batch.cool_at <= steady_seconds for batch in uncertain)
+
+    def next_due(self) -> float:
+        """When there is something to send again, in steady seconds."""
+        if len(self._in_flight) >= self.gate.limit():
+            return float("inf")  # the next answer says more
+        queued = min((batch.not_before for batch in self._queue), default=float("inf"))
+        sendable = min(queued, self._buffer.next_due(), self.refusals.next_due())
+        if self.gate.paused == MASS_REFUSAL and (self._queue or self.refusals):
+            sendable = self.gate.opens_at
+        return max(sendable, self.gate.opens_at)
+
+    def cooled_at(self) -> float:
+        """When the next released event can no longer be inserted by an earlier try, in steady seconds."""
+        return min((batch.cool_at for batch in self._cooling), default=float("inf"))
+
+    # Choosing
+
+    def _pick(self, now: Now, *, draining: bool) -> Batch | None:
+        """Batches to be tried again and new ones take turns, so that neither starves the other."""
+        self._queue_first = not self._queue_first
+        first, second = (self._queued, self._fresh) if self._queue_first else (self._fresh, self._queued)
+        return first(now, draining) or second(now, draining) or self.refusals.take_due(now.steady_seconds)
+
+    def _queued(self, now: Now, draining: bool) -> Batch | None:
+        for _ in range(len(self._queue)):
+            batch = self._queue.popleft()
+            if batch.not_before <= now.steady_seconds:
+                return batch
+            self._queue.append(batch)
+        return None
+
+    def _fresh(self, now: Now, draining: bool) -> Batch | None:
+        trigger = self._buffer.due(now.steady_seconds, draining=draining)
+        if trigger is None:
+            return None
+        self.batches_by_trigger[trigger] = self.batches_by_trigger.get(trigger, 0) + 1
+        return Batch(self._new_name(), self._buffer.take(int(self._body_limit)), trigger)
+
+    def _new_name(self) -> str:
+        self._made += 1
+        return f"{self._name}-{self._made}"
+
+    def _probe(self, now: Now) -> Batch | None:
+        """A single event: refused ones and others take turns, so that the customers differ."""
+        self._queue_first = not self._queue_first
+        refused = self.refusals.take_probe() if self._queue_first else None
+        if refused is not None:
+            return refused
+        batch = self._queued(now, draining=True) or self._fresh(now, draining=True)
+        if batch is None:
+            return self.refusals.take_probe()
+        if len(batch.events) > 1:
+            self._queue.appendleft(batch.part(self._new_name(), batch.events[1:]))
+            batch = batch.part(self._new_name(), batch.events[:1])
+        return batch
+
+    def _expire(self, batch: Batch, now: Now) -> None:
+        """What became too old while it waited is parked: it would cost the others of its batch their turn."""
+        limit = now.wall_seconds - MAX_AGE_SECONDS
+        if batch.oldest_seconds() >= limit:
+            return
+        for event in batch.events:
+            if event.timestamp_seconds < limit:
+                self._verdicts.parked.append(
+                    Parked(event, "expired", "became too old for the provider while it was held")
+                )
+        batch.events = [event for event in batch.events if event.timestamp_seconds >= limit]
+
+    # Judging
+
+    def _accepted(self, batch: Batch, outcome: Accepted, now: Now) -> None:
+        was_mass = self.gate.paused == MASS_REFUSAL
+        self.gate.accepted()
+        self.refusals.accepted(batch.events)
+        self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
+        self._verdicts.accepted.append((batch, outcome))
+        if was_mass:
+            for waiting in self.refusals.take_all():
+                self._requeue(waiting, now.steady_seconds)
+        for refusal in self.refusals.take_parkable(batch.started_at):
+            self._verdicts.parked.append(Parked(refusal.event, refusal.reason, refusal.detail))
+
+    def _refused(
+        self, batch: Batch, named: Mapping[int, str], detail: str, reason: Reason, steady_seconds: float
+    ) -> None:
+        if named:
+            for index, why in named.items():
+                self._refuse_one(
+                    batch.part(self._new_name(), [batch.events[index]]), reason, why or detail, steady_seconds
+                )
+            rest = [event for index, event in enumerate(batch.events) if index not in named]
+            if rest:
+                self._requeue(batch.part(self._new_name(), rest), steady_seconds, first=True)
+        elif len(batch.events) > 1:
+            self._halve(batch, steady_seconds)
+        else:
+            self._refuse_one(batch, reason, detail, steady_seconds)
+        if self.gate.paused == MASS_REFUSAL or self.refusals.is_mass():
+            self.gate.pause(MASS_REFUSAL, detail, steady_seconds)
+
+    def _refuse_one(self, batch: Batch, reason: Reason, detail: str, steady_seconds: float) -> None:
+        if batch.events[0].epoch in self._live:
+            self.refusals.add(batch, reason, detail, steady_seconds)
+        else:
+            self._requeue(batch, steady_seconds)
+
+    def _too_large(self, batch: Batch, steady_seconds: float) -> None:
+        event = batch.events[0]
+        if len(batch.events) > 1:
+            self._body_limit = max(MIN_BODY_BYTES, min(self._body_limit, batch.body_bytes() / 2))
+            self._halve(batch, steady_seconds)
+        elif event.epoch in self._live:
+            self._verdicts.parked.append(Parked(event, "too_large", f"{batch.body_bytes()} bytes are too large"))
+        else:
+            self._requeue(batch, steady_seconds)
+
+    def _halve(self, batch: Batch, steady_seconds: float) -> None:
+        middle = len(batch.events) // 2
+        for half in (batch.events[middle:], batch.events[:middle]):
+            self._requeue(batch.part(self._new_name(), half), steady_seconds, first=True)
+
+    def _failed(self, batch: Batch, outcome: TryAgain, steady_seconds: float) -> None:
+        batch.failures += 1
+        self.gate.failed(outcome.detail, outcome.retry_after_seconds, steady_seconds)
+        wait = retry_seconds(
+            batch.failures,
+            self._chance,
+            outcome_unknown=outcome.outcome_unknown,
+            retry_after_seconds=outcome.retry_after_seconds,
+        )
+        batch.not_before = steady_seconds + wait
+        if outcome.outcome_unknown:
+            batch.cool_at = steady_seconds + UNKNOWN_OUTCOME_PAUSE_SECONDS
+            for event in batch.events:
+                event.unknown = True
+        self._requeue(batch, steady_seconds)
+
+    def _requeue(self, batch: Batch, steady_seconds: float, *, first: bool = False) -> None:
+        """Back into the queue, without the events whose assignment is over."""
+        kept = [event for event in batch.events if event.epoch in self._live]
+        if len(kept) < len(batch.events):
+            gone = [event for event in batch.events if event.epoch not in self._live]
+            if batch.cool_at > steady_seconds:
+                self._cooling.append(batch.part(self._new_name(), gone))
+            else:
+                self._verdicts.freed.extend(gone)
+            batch.events = kept
+        if kept:
+            self._queue.appendleft(batch) if first else self._queue.append(batch)

@@ -1,0 +1,275 @@
+"""The parts together: events, answers and the time go in, what to do next comes out.
+
+The machine awaits nothing and knows no Kafka and no HTTP. Whoever runs it tells it what happened and carries out
+its `Actions`; the rules live in the parts, here they are only composed. After every input, ask for `next`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from meter.pipeline.actions import Actions, MachineOptions
+from meter.pipeline.assignment import Assignment, held_bytes
+from meter.pipeline.concurrency import Gate
+from meter.pipeline.counts import Counts
+from meter.pipeline.dedupe import Window
+from meter.pipeline.dispatch import Dispatch
+from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, decode
+from meter.pipeline.holding import Holding
+from meter.pipeline.lease import Commits
+from meter.pipeline.now import Now
+from meter.pipeline.outcome import Accepted, Outcome
+from meter.pipeline.receipt import ACCEPTED, Receipt
+from meter.pipeline.refusals import Refusals
+from meter.pipeline.retry import Chance
+from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
+from meter.pipeline.start import Choice, Start
+from meter.pipeline.usage import PendingUsage
+
+NO_SUCH_CUSTOMER = frozenset({"customer_not_found", "no_active_purchase"})
+"""Reasons for not debiting that somebody should look at; others (a duplicate, another kind of plan) are normal."""
+
+
+class Machine:
+    """One process's share of the group, from record to commit."""
+
+    def __init__(self, options: MachineOptions, chance: Chance) -> None:
+        self.counts = Counts()
+        self.usage = PendingUsage()
+        self.window = Window(options.window_max_ids, options.window_seconds)
+        self.gate = Gate(options.max_in_flight, chance)
+        self.assignment = Assignment(options.max_held_events, options.max_held_bytes)
+        self.commits = Commits(options.lease)
+        self._options = options
+        self._holding = Holding()
+        refusals = Refusals(options.unknown_customer_wait_seconds)
+        self._dispatch = Dispatch(options.batch, self.gate, refusals, self.assignment.epochs, chance, options.name)
+        self._settlement = Settlement(options.owner, options.batch.max_age_seconds, chance, options.name)
+        self._is_handing_over = False
+        self._is_draining = False
+
+    # Assignment
+
+    def assigned(self, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now) -> None:
+        """These partitions are ours, and a commit of their starts, begun then, was accepted."""
+        self._is_handing_over = False
+        self.assignment.begin(starts, choice, now.steady_seconds)
+        self.commits.assigned(self.assignment.positions(), commit_started_at)
+
+    def remember(self, partition: int, receipts_offset: int, receipt: Receipt) -> None:
+        """A receipt from the partition's tail; those of other groups, providers and environments do not count."""
+        self.assignment.receipt_read(partition, receipts_offset)
+        if receipt.owner == self._options.owner:
+            self.window.remember(receipt.keys, receipt.digests, receipt.at)
+            self.assignment.recognise(partition, receipt.offsets, receipt.keys)
+
+    def window_filled(self, partition: int) -> None:
+        """All receipts of the partition's tail were remembered: its records may come."""
+        self.assignment.window_filled(partition)
+
+    def hand_over(self) -> None:
+        """The partitions are about to be revoked: nothing new is sent, what is under way may end."""
+        self._is_handing_over = True
+
+    def drain(self) -> None:
+        """The process is about to stop: what is held is sent now, no records come any more."""
+        self._is_draining = True
+
+    def is_quiet(self, now: Now) -> bool:
+        """Nothing is under way, at the provider or to the broker, and nobody may still be inserting."""
+        return self._dispatch.is_quiet(now.steady_seconds) and self._settlement.is_quiet()
+
+    def revoked(self, now: Now) -> None:
+        """The partitions are no longer ours: what has no end is released."""
+        epochs = self.assignment.live_epochs()
+        self.counts.released += self.assignment.end()
+        self.counts.held = 0
+        self.commits.lost()
+        self._holding.forget_copies(epochs)
+        self._give_up(self._settlement.release(epochs), now)
+        self._dispatch.release(epochs, now.steady_seconds)
+        self._take_verdicts(now)
+
+    # Records
+
+    def records(self, partition: int, records: Sequence[Record], now: Now) -> None:
+        """Records of one partition, ascending; what was handed over before in this assignment is no copy."""
+        progress = self.assignment.progress(partition)
+        if progress is None:
+            return
+        fresh = [record for record in records if record.offset >= progress.position]
+        if not fresh:
+            return
+        origin = Origin(self._options.cluster_id, self._options.topic, partition)
+        decoded = [decode(record, origin, now.wall_seconds) for record in fresh]
+        progress.begin([record.offset for record in fresh], now.steady_seconds)
+        self.counts.consumed += len(fresh)
+        events: list[UsageEvent] = []
+        for event in decoded:
+            event.epoch = progress.epoch
+            if isinstance(event, UsageEvent):
+                events.append(event)
+            else:
+                self._settlement.park(event, event.reason, event.detail)
+        progress.held_bytes += sum(map(held_bytes, decoded))
+        self._admit(partition, events, now)
+        self.counts.held = self.assignment.held()
+
+    def advance(self, partition: int, position: int) -> None:
+        """The consumer stands here and everything below was handed over."""
+        progress = self.assignment.progress(partition)
+        if progress is not None:
+            progress.advance(position)
+
+    def _admit(self, partition: int, events: Sequence[UsageEvent], now: Now) -> None:
+        recognised = self.assignment.take_recognised(partition, events)
+        if recognised:
+            self._end(recognised, now)
+            self.counts.duplicate += len(recognised)
+            gone = set(map(id, recognised))
+            events = [event for event in events if id(event) not in gone]
+        known = self.window.lookup([event.key for event in events])
+        fresh: list[UsageEvent] = []
+        copies: list[UsageEvent] = []
+        for index, event in enumerate(events):
+            digest = known.get(index)
+            if digest is not None:
+                self._copy_of(digest, event, copies)
+            elif self._holding.claim(event):
+                fresh.append(event)
+        self._settlement.duplicates(partition, copies, now.steady_seconds)
+        self._take_turn(fresh, now)
+
+    def _take_turn(self, events: Sequence[UsageEvent], now: Now) -> None:
+        """These events own their keys now and are to be billed."""
+        self.usage.hold_all(events)
+        self._dispatch.add(events, now.steady_seconds)
+
+    def _copy_of(self, digest: int, event: UsageEvent, copies: list[UsageEvent]) -> None:
+        """A copy of an accepted event is a duplicate if it says the same, else somebody has to look at it."""
+        if event.digest == digest:
+            copies.append(event)
+        else:
+            self._settlement.park(event, CONFLICT, f"an event with this id and other contents was billed: {event.key}")
+
+    # Answers
+
+    def answered(self, batch_name: str, outcome: Outcome, now: Now) -> None:
+        """What the provider answered to a batch."""
+        self._dispatch.answered(batch_name, outcome, now)
+
+    def receipt_written(self, number: int, receipts_offset: int, now: Now) -> None:
+        """The broker has acknowledged this receipt, at this offset of the receipts topic: its events have ended."""
+        write = self._settlement.written(number)
+        if not isinstance(write, ReceiptWrite):
+            raise TypeError("this number is not a receipt's")
+        receipt = write.receipt
+        accepted = [event for event, end in zip(write.events, receipt.ends, strict=True) if end == ACCEPTED]
+        copies = [event for event, end in zip(write.events, receipt.ends, strict=True) if end != ACCEPTED]
+        self.window.remember([e.key for e in accepted], [e.digest for e in accepted], receipt.at)
+        self.assignment.receipt_written(receipt.partition, receipts_offset, receipt.offsets)
+        self.counts.accepted += self._end(accepted, now)
+        self.counts.duplicate += self._end(copies, now)
+        self.counts.units_accepted += sum(event.units for event in accepted)
+        self.usage.leave_all(accepted, sent=True)
+        self._settle_copies(accepted, now)
+
+    def receipt_failed(self, number: int, now: Now) -> None:
+        """The broker did not take this receipt."""
+        self._settlement.failed(number, now.steady_seconds)
+
+    def receipt_too_large(self, number: int) -> None:
+        """The broker does not take a receipt of this size."""
+        self._settlement.too_large(number)
+
+    def dead_letter_written(self, number: int, now: Now) -> None:
+        """The broker has acknowledged this dead letter: its event has ended."""
+        write = self._settlement.written(number)
+        if not isinstance(write, DeadLetterWrite):
+            raise TypeError("this number is not a dead letter's")
+        if self._end([write.event], now):
+            self.counts.dead_letter(write.reason)
+        owner = write.owned_key()
+        if owner is not None:
+            self._give_up([owner], now)
+
+    def dead_letter_failed(self, number: int, now: Now) -> None:
+        """The broker did not take this dead letter."""
+        self._settlement.failed(number, now.steady_seconds)
+
+    def committed(self, now: Now) -> None:
+        """The broker took the commit."""
+        self.commits.accept(now.steady_seconds)
+
+    def commit_failed(self, *, lost: bool) -> None:
+        """The broker did not take the commit, or nobody knows; `lost`: we are no longer a member."""
+        self.commits.fail(lost=lost)
+
+    # What next
+
+    def may_send(self, now: Now) -> bool:
+        """Whether a body may be written now: the lease."""
+        return now.steady_seconds < self.commits.lease_until()
+
+    def next(self, now: Now) -> Actions:
+        """What is to be done now, and when to ask again if nothing happens before."""
+        steady = now.steady_seconds
+        self.window.expire(now.wall_seconds)
+        self._take_verdicts(now)
+        sends = []
+        while self.may_send(now) and not self._is_handing_over:
+            batch = self._dispatch.next_batch(now, draining=self._is_draining)
+            if batch is None:
+                break
+            sends.append(batch)
+        self._take_verdicts(now)
+        self.counts.batches = self._dispatch.batches_by_trigger
+        writes = self._settlement.due(now, at_once=self._is_handing_over or self._is_draining)
+        positions = self.assignment.positions()
+        commit_at = self.commits.due_at(positions, is_holding=self.counts.held > 0)
+        commit = None
+        if commit_at <= steady:
+            commit = self.assignment.commits()
+            self.commits.start(commit, steady)
+            commit_at = float("inf")
+        can_send = self.may_send(now) and not self._is_handing_over
+        sendable = self._dispatch.next_due() if can_send else float("inf")
+        wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.cooled_at())
+        paused = self.assignment.paused(steady, all_of_them=self._is_draining or self._is_handing_over)
+        return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, wake)
+
+    def _take_verdicts(self, now: Now) -> None:
+        verdicts = self._dispatch.verdicts(now.steady_seconds)
+        for batch, answer in verdicts.accepted:
+            self._settlement.accept(batch, answer, now)
+            self._count_undebited(answer)
+        for parked in verdicts.parked:
+            self._settlement.park(parked.event, parked.reason, parked.detail)
+        self._give_up(verdicts.freed, now)
+
+    def _count_undebited(self, answer: Accepted) -> None:
+        for reason in answer.undebited.values():
+            if reason in NO_SUCH_CUSTOMER:
+                self.counts.debit_nothing(reason)
+
+    # Ends
+
+    def _end(self, events: Sequence[UsageEvent | InvalidEvent], now: Now) -> int:
+        """Notes that these events have ended, in the assignment in which they came; answers how many that moved."""
+        ended = self.assignment.ended(events, now.steady_seconds)
+        self.counts.held -= ended
+        return ended
+
+    def _give_up(self, events: Iterable[UsageEvent], now: Now) -> None:
+        """These events end unaccepted: their keys are free, and a waiting copy takes its turn."""
+        for event in events:
+            self.usage.leave_all((event,), sent=event.sent)
+            copy = self._holding.give_up(event.key)
+            if copy is not None:
+                self._take_turn([copy], now)
+
+    def _settle_copies(self, accepted: Iterable[UsageEvent], now: Now) -> None:
+        """Copies that waited for these events are duplicates now, or conflicts."""
+        for event in accepted:
+            for copy in self._holding.settle(event.key):
+                copies: list[UsageEvent] = []
+                self._copy_of(event.digest, copy, copies)
+                self._settlement.duplicates(copy.partition, copies, now.steady_seconds)

@@ -1,0 +1,119 @@
+"""Events that the provider refused, and whether that is their own fault.
+
+A refused event is parked only after another event was accepted in a request that started after its refusal:
+then the provider is well and the event is not. When most events are refused, the provider is not well
+(a schema bug, another environment): nothing is parked, billing pauses and single events probe it.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from meter.pipeline.batch import Batch
+from meter.pipeline.event import UsageEvent
+
+RECENT_EVENTS = 200
+Reason = Literal["rejected", "unknown_customer"]
+
+
+class Refusal(NamedTuple):
+    """One refused event, alone in its batch."""
+
+    batch: Batch
+    reason: Reason
+    detail: str
+    refused_at: float  # steady seconds
+    first_at: float  # when it was refused for the first time
+    retry_at: float  # infinity: not tried again by itself
+
+    @property
+    def event(self) -> UsageEvent:
+        """The event."""
+        return self.batch.events[0]
+
+
+class Refusals:
+    """What waits because it was refused, and the last answers for distinct events."""
+
+    def __init__(self, unknown_customer_wait_seconds: float) -> None:
+        self._wait_seconds = unknown_customer_wait_seconds
+        self._waiting: dict[str, Refusal] = {}
+        self._first_at: dict[str, float] = {}
+        self._recent: dict[str, str | None] = {}  # key -> the customer if refused, None if accepted
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, batch: Batch, reason: Reason, detail: str, steady_seconds: float) -> None:
+        """The only event of `batch` was refused now."""
+        event = batch.events[0]
+        first_at = self._first_at.setdefault(event.key, steady_seconds)
+        waited = steady_seconds - first_at
+        retry_at = float("inf")
+        if reason == "unknown_customer" and waited < self._wait_seconds:
+            retry_at = steady_seconds + min(max(1.0, waited), 30.0, max(0.1, self._wait_seconds - waited))
+        self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
+        self._remember(event.key, event.customer)
+
+    def accepted(self, events: Iterable[UsageEvent]) -> None:
+        """These events were accepted."""
+        for event in list(events)[-RECENT_EVENTS:]:
+            self._remember(event.key, None)
+            self._first_at.pop(event.key, None)
+
+    def is_mass(self) -> bool:
+        """Over half of the recent distinct events were refused, from at least two customers."""
+        refused = [customer for customer in self._recent.values() if customer is not None]
+        return len(refused) * 2 > len(self._recent) and len(set(refused)) > 1
+
+    def take_parkable(self, accepted_from: float) -> list[Refusal]:
+        """Refusals older than a request, started at `accepted_from`, in which another event was accepted."""
+        parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal, accepted_from)]
+        for refusal in parkable:
+            self._drop(refusal.event.key)
+            self._first_at.pop(refusal.event.key, None)
+        return parkable
+
+    def take_due(self, steady_seconds: float) -> Batch | None:
+        """An event that is to be tried again by now."""
+        for refusal in self._waiting.values():
+            if refusal.retry_at <= steady_seconds:
+                return self._drop(refusal.event.key).batch
+        return None
+
+    def take_probe(self) -> Batch | None:
+        """The event that has waited longest since its last try."""
+        oldest = next(iter(self._waiting), None)
+        return None if oldest is None else self._drop(oldest).batch
+
+    def take_all(self) -> list[Batch]:
+        """Everything that waits, to be tried again; its refusals are forgotten, acceptances are not."""
+        batches = [refusal.batch for refusal in self._waiting.values()]
+        self._waiting.clear()
+        self._first_at.clear()
+        self._recent = {key: None for key, customer in self._recent.items() if customer is None}
+        return batches
+
+    def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
+        """Removes and returns the events of these assignments."""
+        gone = [refusal.event for refusal in self._waiting.values() if refusal.event.epoch in epochs]
+        for event in gone:
+            self._drop(event.key)
+            self._first_at.pop(event.key, None)
+        return gone
+
+    def next_due(self) -> float:
+        """When the next event is to be tried again."""
+        return min((refusal.retry_at for refusal in self._waiting.values()), default=float("inf"))
+
+    def _is_parkable(self, refusal: Refusal, accepted_from: float) -> bool:
+        waited = refusal.reason == "rejected" or refusal.refused_at - refusal.first_at >= self._wait_seconds
+        return waited and refusal.refused_at < accepted_from
+
+    def _drop(self, key: str) -> Refusal:
+        return self._waiting.pop(key)
+
+    def _remember(self, key: str, refused_customer: str | None) -> None:
+        self._recent.pop(key, None)
+        self._recent[key] = refused_customer
+        while len(self._recent) > RECENT_EVENTS:
+            del self._recent[next(iter(self._recent))]
