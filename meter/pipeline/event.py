@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from meter.pipeline import dialect, identity, timestamps
 from meter.pipeline.body import Body, check, encode, read_complete
@@ -85,7 +85,7 @@ def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
     Only a short cut: `_translated` makes the same event of it. None when the record needs that.
     """
     value = record.value
-    if value is None or not dialect.is_plain(value, record.headers):
+    if value is None or (record.headers and dialect.is_cloud_event(record.headers)):
         return None
     body = read_complete(value)
     if body is None or (seconds := timestamps.canonical_seconds(body.timestamp)) is None:
@@ -99,7 +99,7 @@ def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
     key = _given_key(reading)
     try:
         body = check(reading.fields)
-        seconds = _seconds(body, record, wall_seconds)
+        seconds = _seconds(body.timestamp, record, wall_seconds)
     except Unbillable as fault:
         fault.key = key
         raise
@@ -146,13 +146,13 @@ def _derived_key(request_id: str, body: Body, action: str, record: Record, origi
     return identity.of_origin(*origin, record.offset, max(record.timestamp or 0, 0))
 
 
-def _seconds(body: Body, record: Record, wall_seconds: float) -> float:
+def _seconds(timestamp: str | UnsetType, record: Record, wall_seconds: float) -> float:
     """The event's own time; else when its record was made; else now, as the provider would have it."""
-    if body.timestamp is UNSET:
+    if timestamp is UNSET:
         return record.timestamp / 1000 if (record.timestamp or 0) > 0 else wall_seconds
-    seconds = timestamps.parse(body.timestamp)
+    seconds = timestamps.parse(timestamp)
     if seconds is None:
-        raise broken(Rule.TIMESTAMP, f"{body.timestamp!r:.60} is not an ISO 8601 date-time with a zone")
+        raise broken(Rule.TIMESTAMP, f"{timestamp!r:.60} is not an ISO 8601 date-time with a zone")
     return seconds
 
 

@@ -30,7 +30,7 @@ def canonical_seconds(text: str) -> float | None:
     milliseconds = _MILLISECONDS.get(text[19:])
     if milliseconds is None:
         return None
-    seconds = _whole_seconds(text[:19])
+    seconds = _second_of_text(text[:19])
     return None if seconds is None else (seconds * 1000 + milliseconds) / 1000
 
 
@@ -47,13 +47,17 @@ def parse(text: str) -> float | None:
 
 def format_utc(timestamp_seconds: float) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`; for times inside the provider's window."""
-    moment = datetime.fromtimestamp(round(timestamp_seconds * 1000) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+    seconds, milliseconds = divmod(round(timestamp_seconds * 1000), 1000)
+    return f"{_text_of_second(seconds)}.{milliseconds:03d}Z"
+
+
+# Events come in the order they happened, more or less: the same second is asked for again and again.
+@lru_cache(maxsize=4096)
+def _second_of_text(text: str) -> int | None:
+    seconds = parse(text + "Z") if text[10:11] == "T" else None  # no lower-case t, no space
+    return None if seconds is None else int(seconds)
 
 
 @lru_cache(maxsize=4096)
-def _whole_seconds(text: str) -> int | None:
-    """Events come in the order they happened, more or less: the same second is asked for again and again."""
-    # Only the form that is sent: no lower-case t, no space.
-    seconds = parse(text + "Z") if text[10:11] == "T" else None
-    return None if seconds is None else int(seconds)
+def _text_of_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
