@@ -43,6 +43,7 @@ def configure(log: LogSettings, secrets: Iterable[str], stream: TextIO | None = 
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *before],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _in_order,
             _readable(stream) if readable else structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
     )
@@ -60,6 +61,11 @@ def _readable(stream: TextIO) -> Processor:
         timestamp_key="at",
         pad_event_to=28,
     )
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """When, how bad and what come first: people read JSON lines too."""
+    return {**{key: event[key] for key in ("at", "level", "event") if key in event}, **event}
 
 
 def _install(formatter: logging.Formatter, stream: TextIO, level: int) -> None:
@@ -111,7 +117,13 @@ class _Redaction:
             return {str(self._clean(key)): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean(item) for item in value]
-        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        text = _as_text(value)
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)

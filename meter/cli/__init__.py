@@ -6,6 +6,7 @@ Each command is a function in a module of its own that imports what it needs whe
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def _meter(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 ok, 1 failed, 2 a mistake in configuration or usage, 130 interrupted."""
+    # A command says in its own words what went wrong; only `meter run` sets up a log for its libraries as well.
+    logging.getLogger().addHandler(logging.NullHandler())
     sys.exit(_exit_code(arguments))
 
 

@@ -1,39 +1,64 @@
-"""A Kafka client for the length of one command: started with a clear sentence when it cannot be, and always closed."""
+"""A Kafka client for the length of one command: a clear sentence when it cannot be started, and always closed."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-from meter.errors import Unavailable
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 
-if TYPE_CHECKING:  # aiokafka is loaded when a command runs
-    from meter.settings import KafkaSettings
+from meter.kafka.connection import client_options, shut, starting, unavailable
+from meter.settings import KafkaSettings
 
-
-class Client(Protocol):
-    """What aiokafka's consumer and producer have in common."""
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-
-ClientT = TypeVar("ClientT", bound=Client)
+LARGEST_REQUEST_BYTES = 256 * 1024 * 1024  # the broker decides what is too large, not the client
 
 
 @asynccontextmanager
-async def connected(
-    kafka: "KafkaSettings", client: Callable[..., ClientT], **options: object
-) -> AsyncIterator[ClientT]:
-    """A started consumer or producer of aiokafka. Raises `Unavailable` or `Unauthenticated`."""
-    from aiokafka.errors import KafkaError
-
-    from meter.kafka.connection import client_options
-
-    started = client(**client_options(kafka), **options)
+async def consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, from the beginning. Raises `Unavailable`, `Unauthenticated`."""
+    client = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
-        await started.start()
-        yield started
-    except KafkaError as error:
-        raise Unavailable(f"Kafka at {kafka.bootstrap_servers}: {error}") from error
+        async with starting(kafka):
+            await client.start()
+        with _translated("read from Kafka"):
+            yield client
     finally:
-        await started.stop()
+        await shut(client.stop(), client._client)  # noqa: SLF001 - aiokafka leaves it open when brokers are away
+
+
+@asynccontextmanager
+async def producer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer whose records all replicas acknowledge. Raises `Unavailable`, `Unauthenticated`."""
+    client = AIOKafkaProducer(
+        **client_options(kafka),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=20,
+        max_batch_size=128 * 1024,
+        max_request_size=LARGEST_REQUEST_BYTES,
+    )
+    try:
+        async with starting(kafka):
+            await client.start()
+        with _translated("write to Kafka"):
+            yield client
+    finally:
+        await shut(client.stop(), client.client)
+
+
+async def partitions_of(connections: AIOKafkaClient, topic: str) -> frozenset[int] | None:
+    """The topic's partitions, None when there is no such topic.
+
+    Found by listing: asking for a topic by name creates it on brokers that do so.
+    """
+    cluster = await connections.fetch_all_metadata()
+    partitions = cluster.partitions_for_topic(topic)
+    return None if partitions is None else frozenset(partitions)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise unavailable(error, doing) from error

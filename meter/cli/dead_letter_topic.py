@@ -3,17 +3,14 @@
 Dead letters are written at least once, so readers count once per origin.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from meter.cli.broker import connected
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
-if TYPE_CHECKING:  # aiokafka is loaded when a command runs
-    from aiokafka import AIOKafkaConsumer
-    from aiokafka.structs import ConsumerRecord
-
-    from meter.settings import KafkaSettings
+from meter.cli.broker import consumer, partitions_of
+from meter.settings import KafkaSettings
 
 POLL_MS = 1000
 
@@ -62,40 +59,35 @@ class DeadLetter:
         }
 
 
-async def read_topic(kafka: "KafkaSettings", only: str | None = None) -> list[DeadLetter] | None:
+async def read_topic(kafka: KafkaSettings, only: str | None = None) -> list[DeadLetter] | None:
     """Every dead letter by first appearance, values left out; `only` one origin: that one, whole.
 
     None when there is no such topic. Raises `Unavailable`.
     """
-    from aiokafka import AIOKafkaConsumer
-
-    async with connected(kafka, AIOKafkaConsumer, enable_auto_commit=False, auto_offset_reset="earliest") as consumer:
-        if kafka.dead_letter_topic not in await consumer.topics():
+    async with consumer(kafka) as client:
+        numbers = await partitions_of(client._client, kafka.dead_letter_topic)  # noqa: SLF001 - it has no public name
+        if numbers is None:
             return None
         letters: dict[str, DeadLetter] = {}
-        async for record in _records(consumer, kafka.dead_letter_topic):
+        async for record in _records(client, [TopicPartition(kafka.dead_letter_topic, number) for number in numbers]):
             _count(record, letters, only)
     return list(letters.values())
 
 
-async def _records(consumer: "AIOKafkaConsumer", topic: str) -> Any:  # an async iterator of ConsumerRecord
-    from aiokafka import TopicPartition
-
-    partitions = [TopicPartition(topic, partition) for partition in consumer.partitions_for_topic(topic) or ()]
-    consumer.assign(partitions)
-    ends = await consumer.end_offsets(partitions)
-    await consumer.seek_to_beginning(*partitions)
+async def _records(client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> AsyncIterator[ConsumerRecord]:
+    """From the beginning to the ends as they are now; what is written meanwhile is for the next time."""
+    client.assign(partitions)
+    ends = await client.end_offsets(partitions)
+    await client.seek_to_beginning(*partitions)
     unread = set(partitions)
-    while unread := {partition for partition in unread if await consumer.position(partition) < ends[partition]}:
-        chunks = await consumer.getmany(*unread, timeout_ms=POLL_MS)
+    while unread := {partition for partition in unread if await client.position(partition) < ends[partition]}:
+        chunks = await client.getmany(*unread, timeout_ms=POLL_MS)
         for records in chunks.values():
             for record in records:
                 yield record
 
 
-def _count(
-    record: "ConsumerRecord[bytes | None, bytes | None]", letters: dict[str, DeadLetter], only: str | None
-) -> None:
+def _count(record: ConsumerRecord, letters: dict[str, DeadLetter], only: str | None) -> None:
     letter = DeadLetter("", record.headers, record.key, record.value)
     letter.origin = letter.header("meter-origin") or f"{record.topic}:{record.partition}:{record.offset}"
     if only is not None and letter.origin != only:
