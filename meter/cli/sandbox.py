@@ -1,0 +1,73 @@
+"""`meter sandbox`: the billing provider in a box, on this machine."""
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter.cli.run import stopped_by_signals
+from meter.errors import UserMistake
+
+if TYPE_CHECKING:
+    from meter.sandbox.app import Sandbox
+    from meter.sandbox.faults import Fault
+
+_WELCOME = """\
+The billing provider's sandbox listens at {address} (data: {data}; key: {key}; faults: {faults}).
+  record usage   POST {address}/v1/sdk/usages  or  /v1/sdk/usages/bulk
+  limits         POST {address}/v1/sdk/limits
+  what happened  GET  {address}/sandbox/totals  or  /sandbox/usages?after=0&limit=100
+  start afresh   POST {address}/sandbox/reset
+  make it fail   PUT  {address}/sandbox/faults   (GET shows them, DELETE ends them)
+  known names    POST {address}/sandbox/customers  or  /sandbox/products
+Ctrl-C stops it."""
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="Address to listen on; controls answer this machine only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8484,
+    data: Annotated[Path | None, typer.Option(help="SQLite file that keeps everything; else memory does.")] = None,
+    key: Annotated[str | None, typer.Option(help="The only secret key accepted; else any is.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="JSON list of faults that are on from the start.")] = None,
+) -> None:
+    """A local copy of the billing provider, to develop and test against."""
+    from meter.sandbox.app import Sandbox
+    from meter.sandbox.server import CannotListenError, address, listen
+    from meter.sandbox.store import CannotOpenError, Store
+
+    first_faults = _read_faults(faults) if faults else []
+    try:
+        listening = listen(host, port)
+        store = Store(data)
+    except (CannotListenError, CannotOpenError) as error:
+        raise UserMistake(str(error)) from error
+    welcome = _WELCOME.format(
+        address=address(listening),
+        data=data or "in memory",
+        key="the one given" if key else "any",
+        faults=len(first_faults) or "none",
+    )
+    typer.echo(welcome)
+    asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults), listening))
+    store.close()
+
+
+async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:
+    from meter.sandbox.server import serve
+
+    stop = asyncio.Event()
+    with stopped_by_signals(stop):
+        await serve(sandbox, listening, stop)
+
+
+def _read_faults(path: Path) -> "list[Fault]":
+    from meter.sandbox.faults import BadFaultsError, read_faults
+
+    try:
+        return read_faults(path.read_bytes())
+    except OSError as error:
+        raise UserMistake(f"cannot read the faults in {path}: {error.strerror}") from error
+    except BadFaultsError as error:
+        raise UserMistake(f"{path}: {error}") from error

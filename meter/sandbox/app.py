@@ -1,0 +1,178 @@
+"""The sandbox as one ASGI application: which path leads where, and what surrounds every request."""
+
+import asyncio
+import ipaddress
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+from starlette.types import Receive, Scope, Send
+
+from meter.sandbox.authentication import authenticate
+from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
+from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.controls import Controls
+from meter.sandbox.customers import Customers
+from meter.sandbox.errors import ProviderError
+from meter.sandbox.faults import Fault, Faults
+from meter.sandbox.limits import Limits
+from meter.sandbox.products import Products
+from meter.sandbox.recording import Recorder
+from meter.sandbox.store import Store
+from meter.sandbox.striking import ConnectionCutError, Route, Striker
+from meter.sandbox.usages import read_bulk, read_one
+
+CUT = "meter.sandbox.cut"
+"""Under this name the server puts a function that resets the connection into the scope."""
+
+
+class Sandbox:
+    """An ASGI application: the provider's routes and the controls, over one store.
+
+    `key` is the only one accepted (None: any); `now` tells Unix seconds. Setting `stopping` ends whatever a fault
+    lets wait. Without a server that can reset connections, a cut raises ConnectionCutError into the caller.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        key: str | None = None,
+        faults: Sequence[Fault] = (),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self._key = key
+        self._now = now
+        armed = Faults(faults)
+        catalogue = Catalogue(store)
+        recorder = Recorder(store, catalogue)
+        self._striker = Striker(armed, recorder, self.stopping)
+        self._controls = Controls(store, catalogue, armed, faults)
+        self._app = Starlette(
+            routes=[
+                *(self._provider_path(*entry) for entry in _provider_routes(recorder, store, catalogue)),
+                *(self._control_path(*entry) for entry in self._controls.routes()),
+            ],
+            exception_handlers={HTTPException: _unknown_path},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._app(scope, receive, send)
+
+    def _provider_path(self, method: str, path: str, route: Route) -> Path:
+        async def answer(request: Request, body: bytes, now: float) -> Answer:
+            self._controls.requests_total += 1
+            environment = authenticate(request.headers, self._key)
+            call = Call(environment, request.url.path, body, now, request.path_params, request.query_params)
+            return await self._striker.answer(call, route, _Client(request))
+
+        return Path(path, self._endpoint(answer), methods=[method])
+
+    def _control_path(self, method: str, path: str, handler: Handler) -> Path:
+        async def answer(request: Request, body: bytes, now: float) -> Answer:
+            if not _is_local(request):
+                raise ProviderError(403, "The sandbox's controls are served to this machine only")
+            return handler(Call(SANDBOX, request.url.path, body, now, request.path_params, request.query_params))
+
+        return Path(path, self._endpoint(answer), methods=[method])
+
+    def _endpoint(
+        self, answer: Callable[[Request, bytes, float], Awaitable[Answer]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            now = self._now()
+            try:
+                return _response(await answer(request, await request.body(), now))
+            except ClientDisconnect:  # left before its request was whole: there is nobody to answer
+                return _Silence()
+            except ConnectionCutError:
+                return _Cut()
+            except (ProviderError, sqlite3.Error, RecursionError) as error:
+                return _failed(error, request.url.path, now)
+
+        return serve
+
+
+class _Silence(Response):
+    """No answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+
+class _Cut(Response):
+    """No answer, and the connection reset."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cut = scope.get("extensions", {}).get(CUT)
+        if cut is None:
+            raise ConnectionCutError
+        cut()
+        while (await receive())["type"] != "http.disconnect":
+            pass  # the server must have noticed before we return without an answer
+
+
+def _provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[tuple[str, str, Route]]:
+    customers, products = Customers(catalogue), Products(catalogue)
+    return [
+        ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
+        ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
+        ("POST", "/v1/sdk/limits", Route(Limits(store, catalogue).check)),
+        ("POST", "/v1/sdk/customers", Route(customers.create)),
+        ("GET", "/v1/sdk/customers", Route(customers.find)),
+        ("GET", "/v1/sdk/customers/{reference}", Route(customers.get)),
+        ("POST", "/v1/sdk/products", Route(products.create)),
+        ("GET", "/v1/sdk/products", Route(products.list)),
+        ("GET", "/v1/sdk/products/{reference}", Route(products.get)),
+        ("POST", "/v1/sdk/products/{reference}/plans", Route(products.create_plan)),
+        ("GET", "/v1/sdk/products/{reference}/plans", Route(products.list_plans)),
+    ]
+
+
+class _Client:
+    """The client of one request, whose body has been read."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    async def gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+
+def _is_local(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
+
+
+def _failed(error: Exception, path: str, now: float) -> Response:
+    """The provider's body for an answer that is no success."""
+    match error:
+        case ProviderError():
+            problem = error
+        case RecursionError():
+            problem = ProviderError(400, "Body is nested too deeply")
+        case _:
+            print(f"meter sandbox: {path}: {error}", file=sys.stderr)  # noqa: T201  # the operator must see it
+            problem = ProviderError(500, "Internal server error")
+    answer = Answer.of(problem.status, problem.body(path, now))
+    return Response(answer.body, answer.status, problem.headers, media_type="application/json")
+
+
+async def _unknown_path(request: Request, _: Exception) -> Response:
+    problem = ProviderError(404, f"Cannot {request.method} {request.url.path}")
+    return _failed(problem, request.url.path, 0.0)

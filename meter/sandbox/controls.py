@@ -1,0 +1,180 @@
+"""`/sandbox/...`: what happened, and how to make it fail. No key, but only for this machine.
+
+GET    /sandbox/totals                    {"usages", "units", "duplicates", "requests"}
+GET    /sandbox/usages?after=&limit=      {"usages": [...], "next": n}
+POST   /sandbox/reset                     as after a first start with the same options
+GET    /sandbox/faults                    the faults that are on, and how often each has struck
+PUT    /sandbox/faults                    a list of faults in place of all others
+DELETE /sandbox/faults                    no faults
+POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., "environment"?}, or a list of them
+POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
+from meter.sandbox.catalogue import Catalogue, Customer, Plan, Product
+from meter.sandbox.customers import read_customer
+from meter.sandbox.customers import shown as shown_customer
+from meter.sandbox.errors import Issue, ProviderError, iso
+from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
+from meter.sandbox.products import read_plan, read_product
+from meter.sandbox.products import shown as shown_product
+from meter.sandbox.references import usage_reference
+from meter.sandbox.shapes import Path, Reading
+from meter.sandbox.store import Store, StoredUsage
+from meter.sandbox.usages import Usage
+
+MAX_PAGE = 50_000
+_ENVIRONMENTS = {"sandbox": SANDBOX, "live": LIVE}
+_NAMES = {number: name for name, number in _ENVIRONMENTS.items()}
+
+
+class Controls:
+    """The control routes; `requests_total` counts what came to the provider's routes."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, faults: Faults, first_faults: Sequence[Fault]) -> None:
+        self.requests_total = 0
+        self._store = store
+        self._catalogue = catalogue
+        self._faults = faults
+        self._first_faults = first_faults
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of each control."""
+        return [
+            ("GET", "/sandbox/totals", self.totals),
+            ("GET", "/sandbox/usages", self.usages),
+            ("POST", "/sandbox/reset", self.reset),
+            ("GET", "/sandbox/faults", self.show_faults),
+            ("PUT", "/sandbox/faults", self.put_faults),
+            ("DELETE", "/sandbox/faults", self.delete_faults),
+            ("POST", "/sandbox/customers", self.put_customers),
+            ("POST", "/sandbox/products", self.put_products),
+        ]
+
+    def totals(self, _: Call) -> Answer:
+        """Sums over everything that was recorded, and what was asked."""
+        return Answer.of(200, {**self._store.totals()._asdict(), "requests": self.requests_total})
+
+    def usages(self, call: Call) -> Answer:
+        """A page of rows in the order in which they were kept; an empty one is the end."""
+        after = _whole(call, "after", 0)
+        rows = self._store.usages_after(after, min(_whole(call, "limit", 1000), MAX_PAGE))
+        page = [_shown(row) for row in rows]
+        return Answer.of(200, {"usages": page, "next": rows[-1].row if rows else after})
+
+    def reset(self, _: Call) -> Answer:
+        """Forget usages, customers, products and counts; faults are those of the start again."""
+        self._store.reset()
+        self._catalogue.reload()
+        self._faults.replace(self._first_faults)
+        self.requests_total = 0
+        return Answer.of(200, {"success": True})
+
+    def show_faults(self, _: Call) -> Answer:
+        """The faults that are on."""
+        return Answer.of(200, self._faults.shown())
+
+    def put_faults(self, call: Call) -> Answer:
+        """New faults in place of all others; a bad list changes nothing."""
+        try:
+            faults = read_faults(call.body)
+        except BadFaultsError as error:
+            raise ProviderError(400, str(error)) from error
+        self._faults.replace(faults)
+        return self.show_faults(call)
+
+    def delete_faults(self, call: Call) -> Answer:
+        """No faults any more."""
+        self._faults.replace([])
+        return self.show_faults(call)
+
+    def put_customers(self, call: Call) -> Answer:
+        """Customers under given references; one that exists is replaced."""
+        bodies, many = _one_or_many(call)
+        issues: list[Issue] = []
+        read: dict[int, list[Customer]] = {SANDBOX: [], LIVE: []}
+        for path, body in bodies:
+            reading = Reading({"email": f"{_text(body, 'reference')}@example.com", **_fields(body)}, path, issues)
+            environment, reference = _place(reading)
+            read[environment].append(read_customer(reading, call.now, reference))
+        for environment, customers in read.items():
+            self._catalogue.put(environment, customers)
+        shown = [shown_customer(customer) for customers in read.values() for customer in customers]
+        return Answer.of(201, shown if many else shown[0])
+
+    def put_products(self, call: Call) -> Answer:
+        """Products under given references, each with its default plan if `plan` is given; replaced if they exist."""
+        bodies, many = _one_or_many(call)
+        read: list[tuple[int, Product, list[Plan]]] = []
+        for path, body in bodies:
+            reading = Reading({"name": _text(body, "reference"), **_fields(body)}, path)
+            environment, reference = _place(reading)
+            product = read_product(reading, call.now, reference)
+            read.append((environment, product, _default_plan(reading, product, call.now)))
+        shown = []
+        for environment, product, plans in read:
+            self._catalogue.put(environment, [product])
+            self._catalogue.put(environment, plans)
+            shown.append(shown_product(product, self._catalogue[environment]))
+        return Answer.of(201, shown if many else shown[0])
+
+
+def _default_plan(product_body: Reading, product: Product, now: float) -> list[Plan]:
+    """The plan in the body, under the same reference whenever the product is given again."""
+    body = product_body.mapping("plan")
+    product_body.done()
+    if body is None:
+        return []
+    reading = Reading({"default": True, **body}, (*product_body.path, "plan"))
+    reference = reading.text("reference", min_length=1) or f"pln_{product.reference.removeprefix('prd_')}"
+    return [read_plan(reading, product.reference, now, first=True, reference=reference)]
+
+
+def _one_or_many(call: Call) -> tuple[list[tuple[Path, Any]], bool]:
+    body = call.json()
+    if isinstance(body, list):
+        return [((index,), entry) for index, entry in enumerate(body)], True
+    return [((), body)], False
+
+
+def _fields(body: object) -> Any:
+    return body if isinstance(body, dict) else {}
+
+
+def _text(body: object, name: str) -> str:
+    value = _fields(body).get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _place(reading: Reading) -> tuple[int, str]:
+    """Environment and reference that the body names."""
+    environment = reading.choice("environment", tuple(_ENVIRONMENTS)) or "sandbox"
+    return _ENVIRONMENTS[environment], reading.text("reference", required=True, min_length=1) or ""
+
+
+def _whole(call: Call, name: str, default: int) -> int:
+    text = call.query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ProviderError(400, f"{name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _shown(row: StoredUsage) -> dict[str, Any]:
+    shown: dict[str, Any] = {"reference": usage_reference(row.row), "environment": _NAMES[row.environment]}
+    usage = row.usage
+    for name, column in _COLUMNS:
+        value = getattr(usage, column)
+        if value is not None:
+            shown[name] = msgspec.Raw(value) if column == "metadata" else value
+    shown["recordedAt"] = iso(row.recorded_at)
+    return shown
+
+
+_COLUMNS = [(field.encode_name, field.name) for field in msgspec.structs.fields(Usage)]

@@ -1,0 +1,84 @@
+"""May this customer go on? `/limits` counts down the allowance of the plan that the customer is on."""
+
+from typing import Any
+
+from meter.sandbox.calls import Answer, Call
+from meter.sandbox.catalogue import Catalogue, Plan, Purchase, Shelf
+from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.references import new_reference
+from meter.sandbox.shapes import Reading
+from meter.sandbox.store import Store
+from meter.sandbox.timestamps import month_of
+
+UNLIMITED = 999_999
+"""What `remaining` says when there is no bound."""
+
+
+class Limits:
+    """The limits route."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+
+    def check(self, call: Call) -> Answer:
+        """`POST /v1/sdk/limits`: puts a customer without a purchase on a free default plan, then counts."""
+        customer_ref, product_ref, meter_name = _read(call)
+        shelf = self._catalogue[call.environment]
+        if customer_ref not in shelf.customers or product_ref not in shelf.products:
+            raise ProviderError(404, "Customer or product not found")
+        purchase = shelf.purchases.get((customer_ref, product_ref)) or self._enrol(call, customer_ref, product_ref)
+        answer: dict[str, Any] = {"withinLimits": False, "remaining": 0, "meterName": meter_name}
+        if purchase is not None:
+            answer["remaining"] = remaining = self._remaining(call, purchase)
+            answer["withinLimits"] = remaining > 0
+            answer["plan"] = purchase.plan.reference
+        elif shelf.default_plan(product_ref) is not None:
+            answer["activationRequired"] = True
+        answer["plans"] = [_offer(plan) for plan in shelf.plans.get(product_ref, {}).values()]
+        answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
+        return Answer.of(200, answer)
+
+    def _enrol(self, call: Call, customer_ref: str, product_ref: str) -> Purchase | None:
+        shelf: Shelf = self._catalogue[call.environment]
+        plan = shelf.default_plan(product_ref)
+        if plan is None or plan.requires_payment:
+            return None
+        purchase = Purchase(new_reference("pur"), customer_ref, product_ref, plan, iso(call.now))
+        self._catalogue.put(call.environment, [purchase])
+        return purchase
+
+    def _remaining(self, call: Call, purchase: Purchase) -> int:
+        allowance = purchase.plan.allowance_units
+        if allowance is None:
+            return UNLIMITED
+        month = month_of(call.now)
+        used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, month)
+        return max(allowance - used, 0)
+
+
+def _read(call: Call) -> tuple[str, str, str]:
+    body = Reading(call.json())
+    customer_ref = body.text("customerRef", required=True, min_length=1)
+    product_ref = body.text("productRef", required=True, min_length=1)
+    usage_type = body.text("usageType")
+    meter_name = body.text("meterName")
+    body.flag("includeCheckoutSession")
+    body.done()
+    return customer_ref or "", product_ref or "", meter_name or usage_type or "requests"
+
+
+def _offer(plan: Plan) -> dict[str, Any]:
+    offer: dict[str, Any] = {
+        "reference": plan.reference,
+        "name": plan.name,
+        "type": plan.type,
+        "price": plan.price,
+        "currency": plan.currency,
+        "requiresPayment": plan.requires_payment,
+        "freeUnits": plan.free_units,
+        "creditsPerUnit": plan.credits_per_unit,
+        "billingModel": plan.billing_model,
+        "billingCycle": plan.billing_cycle,
+    }
+    return {name: value for name, value in offer.items() if value is not None}
