@@ -1,0 +1,43 @@
+"""The few things of aiokafka that it keeps private and meter cannot do without; checked against 0.14.
+
+All of it is read here and nowhere else, so that an upgrade has one file to look at.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+
+
+class Membership(NamedTuple):
+    """Who a consumer is in its group."""
+
+    generation: int
+    member_id: str
+
+
+def client_of(user: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
+    """The connections, which a failed `stop` leaves open."""
+    return user._client  # noqa: SLF001  # `stop` may raise before it closes them
+
+
+def membership_of(consumer: AIOKafkaConsumer) -> Membership | None:
+    """None while it is nobody: kicked out, and not yet back in."""
+    coordinator = consumer._coordinator  # noqa: SLF001  # no public way to ask
+    if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
+        return None
+    return Membership(coordinator.generation, coordinator.member_id)
+
+
+def unfinished_tasks(consumer: AIOKafkaConsumer) -> list[asyncio.Task[None]]:
+    """What goes on running when `stop` did not come to its end."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001  # no public way to end them
+    tasks: list[asyncio.Task[None] | None] = []
+    if coordinator is not None:
+        names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+        tasks += [getattr(coordinator, name) for name in names]
+    if fetcher is not None:
+        tasks += [fetcher._fetch_task, *fetcher._pending_tasks]  # noqa: SLF001  # as above
+    return [task for task in tasks if task is not None and not task.done()]
