@@ -1,0 +1,196 @@
+"""Taking partitions over and handing them on: what happens between two assignments."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from meter.clock import Clock
+from meter.edges import EventSource, ReceiptLog
+from meter.errors import NoStartingPoint, Redelivered, Unavailable
+from meter.pipeline import receipt as receipts
+from meter.pipeline.machine import Machine
+from meter.pipeline.start import (
+    Choice,
+    CommitNote,
+    Committed,
+    Refused,
+    Start,
+    StartFrom,
+    choose,
+    encode_note,
+    plan_starts,
+)
+
+log = structlog.stdlib.get_logger(__name__)
+
+RETRY_SECONDS = 0.5
+POLL_SECONDS = 0.02
+Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipOptions:
+    """What joining and leaving depend on."""
+
+    topic: str
+    group_id: str
+    start_from: StartFrom
+    window_seconds: float
+    window_max_ids: int
+    hand_over_seconds: float
+    """How long a revocation waits for what is under way; less than the group's rebalance timeout."""
+
+
+class Membership:
+    """The rebalance listener of one event source."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        source: EventSource,
+        log_of_receipts: ReceiptLog,
+        clock: Clock,
+        options: MembershipOptions,
+        spawn: Spawn,
+        changed: Callable[[], None],
+    ) -> None:
+        self._machine = machine
+        self._source = source
+        self._receipts = log_of_receipts
+        self._clock = clock
+        self._options = options
+        self._spawn = spawn
+        self._changed = changed
+        self._fills: list[asyncio.Task[None]] = []
+        self.joined = False
+        """An assignment is in force."""
+
+    async def on_revoked(self, partitions: frozenset[int]) -> None:
+        """Nothing new is sent; what is under way may end, is committed, and the rest is released."""
+        self.joined = False
+        await self._stop_filling()
+        if not self._machine.assignment.partitions():
+            return
+        self._machine.hand_over()
+        self._changed()
+        await self.quiet(self._options.hand_over_seconds)
+        await self._commit_last()
+        self._machine.revoked(self._clock.now())
+        self._changed()
+        log.info("partitions.revoked", partitions=sorted(partitions), released_total=self._machine.counts.released)
+
+    async def on_assigned(self, partitions: frozenset[int]) -> None:
+        """Each partition begins where it should, has a commit there, and fills its window before its first record."""
+        if not partitions:
+            self.joined = True
+            return
+        started, starts, choice = await self._commit_starts(partitions)
+        for partition, start in starts.items():
+            self._source.seek(partition, start.offset)
+            if start.lost is not None:
+                self._lost(partition, start.lost.beginning, start.lost.end)
+        self._machine.assigned(starts, choice, started, self._clock.now())
+        self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
+        self.joined = True
+        self._changed()
+        log.info("partitions.assigned", partitions={partition: start.offset for partition, start in starts.items()})
+
+    async def skip_lost(self, positions: Mapping[int, int]) -> None:
+        """Positions have fallen out of retention: go on at the log's start, and say what is missing."""
+        bounds = await self._source.bounds(positions)
+        for partition, position in positions.items():
+            beginning = bounds[partition].beginning
+            self._source.seek(partition, beginning)
+            self._machine.advance(partition, beginning)
+            self._lost(partition, position, beginning)
+
+    async def quiet(self, limit_seconds: float) -> bool:
+        """Waits until nothing is under way and nobody can still be inserting; False when the limit passed first."""
+        deadline = self._clock.now().steady_seconds + limit_seconds
+        while not self._is_quiet():
+            if self._clock.now().steady_seconds >= deadline:
+                log.warning("hand_over.incomplete", after_seconds=limit_seconds)
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    def _is_quiet(self) -> bool:
+        return self._machine.is_quiet(self._clock.now()) and not self._machine.commits.is_outstanding()
+
+    async def _commit_last(self) -> None:
+        try:
+            await self._source.commit(self._machine.assignment.commits())
+        except (Redelivered, Unavailable) as error:  # its events come again and are recognised
+            log.info("commit.too_late", reason=str(error))
+
+    async def _commit_starts(self, partitions: frozenset[int]) -> tuple[float, dict[int, Start], Choice]:
+        """Decides the starts and commits them, so that a choice once made is never made again."""
+        everywhere = range(await self._source.partition_count())
+        committed = await self._source.committed(everywhere)
+        bounds = await self._source.bounds(everywhere)
+        choice = choose(committed, bounds, self._options.start_from, self._clock.now().wall_seconds)
+        if isinstance(choice, Refused):
+            raise NoStartingPoint(await self._no_starting_point(choice))
+        starts = await self._look_up(plan_starts(partitions, committed, bounds, choice))
+        started = self._clock.now().steady_seconds
+        notes = {p: Committed(s.offset, encode_note(CommitNote(choice, s.receipts_offset))) for p, s in starts.items()}
+        await self._source.commit(notes)
+        return started, starts, choice
+
+    async def _look_up(self, starts: Mapping[int, Start]) -> dict[int, Start]:
+        """Starts that name a time, with the offset of that time."""
+        found = dict(starts)
+        for partition, start in starts.items():
+            if start.at_seconds is not None:
+                offsets = await self._source.offsets_at([partition], start.at_seconds)
+                found[partition] = start._replace(offset=max(start.offset, offsets[partition]))
+        return found
+
+    async def _no_starting_point(self, refused: Refused) -> str:
+        options = self._options
+        return (
+            f"group {options.group_id} has no offsets on topic {options.topic}, which holds {refused.records} records: "
+            "say where to start with kafka.start_from, earliest (bill them all) or latest (only what comes from now on)"
+        )
+
+    # The window's tail
+
+    async def _fill(self, partition: int) -> None:
+        """Remembers the tail of the partition's receipts; then its records may come."""
+        while True:
+            try:
+                count = await self._read_tail(partition)
+                break
+            except Unavailable as error:
+                log.warning("window.waits", partition=partition, reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+        self._machine.window_filled(partition)
+        self._changed()
+        log.info("window.filled", partition=partition, receipts=count, ids=len(self._machine.window))
+
+    async def _read_tail(self, partition: int) -> int:
+        since = self._clock.now().wall_seconds - self._options.window_seconds
+        by_time = await self._receipts.offset_at(partition, since)
+        by_count = await self._receipts.end(partition) - self._options.window_max_ids  # a receipt names at least one id
+        count = 0
+        start = self._machine.assignment.fill_from(partition, max(by_time, by_count, 0))
+        async for chunk in self._receipts.read(partition, start):
+            for offset, value in chunk:
+                found = receipts.decode(value)
+                if found is not None:
+                    self._machine.remember(partition, offset, found)
+                    count += 1
+            await asyncio.sleep(0)
+        return count
+
+    async def _stop_filling(self) -> None:
+        for fill in self._fills:
+            fill.cancel()
+        await asyncio.gather(*self._fills, return_exceptions=True)
+        self._fills = []
+
+    def _lost(self, partition: int, first: int, end: int) -> None:
+        self._machine.counts.lost_records += end - first
+        log.error("records.lost", partition=partition, first_offset=first, records=end - first, why="out of retention")
