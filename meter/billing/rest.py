@@ -16,7 +16,7 @@ from meter.billing.sending import EXTENSION, Sending
 from meter.billing.transport import SocketTransport
 from meter.clock import Clock, SystemClock
 from meter.errors import BadConfiguration
-from meter.pipeline.outcome import Outcome, TryAgain
+from meter.pipeline.outcome import Accepted, Outcome, TryAgain
 
 MAX_CONNECT_SECONDS = 3.0
 MAX_LIMITS_IN_FLIGHT = 16
@@ -65,6 +65,8 @@ class RestBilling:
 
         `may_send` is asked directly before every write. Once it says no, the rest of the body is never written.
         """
+        if not bodies:
+            return Accepted(())
         sending = Sending(may_send)
         if not sending.allowed():
             return TryAgain("not a member", outcome_unknown=False)

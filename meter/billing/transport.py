@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -86,8 +87,7 @@ class SocketTransport(httpx.AsyncBaseTransport):
         except TimeoutError as error:
             raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from error
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            raise httpx.ConnectError(f"no connection to {host}:{port}: {reason}") from error
+            raise httpx.ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
 
     async def _secure(self, wire: Wire, host: str) -> Wire:
         if self._ssl_context is None:
@@ -125,6 +125,14 @@ class SocketTransport(httpx.AsyncBaseTransport):
             connecting.close()
             raise
         return connecting
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, socket.gaierror | ssl.SSLError):  # these have numbers of their own
+        return error.strerror or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _alternating(addresses: list[tuple[int, tuple[object, ...]]]) -> list[tuple[int, tuple[object, ...]]]:
