@@ -77,7 +77,7 @@ def _envelope(usage: Usage) -> dict[str, str]:
 
 def _structured(usage: Usage) -> Written:
     headers = (("content-type", b"application/cloudevents+json"),)
-    return Written(dump(_envelope(usage) | {"data": _data(usage)}), headers)
+    return Written(dump(_envelope(usage) | {"time": usage.local_time, "data": _data(usage)}), headers)
 
 
 def _binary(usage: Usage) -> Written:

@@ -13,7 +13,7 @@ from meter.demo.faults import CONFLICT, FAULTS
 from meter.demo.usage import ACTIONS, Usage, Written
 
 BILLED: Final = "billed"
-"""The end of a valid record; every other end is the reason of a dead letter, up to its first colon."""
+"""The end of a valid record; every other end is the reason of a dead letter."""
 COPY: Final = "copy"
 
 COPIES_SHARE: Final = 0.03

@@ -39,22 +39,22 @@ def _shifted(shift: timedelta) -> Callable[[Usage], Written]:
 
 
 FAULTS: Final[Mapping[str, tuple[str, Callable[[Usage], Written]]]] = {
-    "not_json": ("invalid", _bytes(b'{"customerRef": "cus_')),
-    "no_customer": ("invalid", _without_customer),
-    "fractional_units": ("invalid", _with(units=1.5)),
-    "too_many_units": ("invalid", _with(units=100_001)),
-    "unknown_outcome": ("invalid", _with(outcome="maybe")),
-    "lone_surrogate": ("invalid", _with(customerRef="cus_\ud800")),
+    "not_json": ("invalid:not_json", _bytes(b'{"customerRef": "cus_')),
+    "no_customer": ("invalid:missing_customer", _without_customer),
+    "fractional_units": ("invalid:units", _with(units=1.5)),
+    "too_many_units": ("invalid:units", _with(units=100_001)),
+    "unknown_outcome": ("invalid:outcome", _with(outcome="maybe")),
+    "lone_surrogate": ("invalid:lone_surrogate", _with(customerRef="cus_\ud800")),
     "31_days_old": ("expired", _shifted(timedelta(days=-31))),
     "2_days_ahead": ("future", _shifted(timedelta(days=2))),
-    "two_spellings": ("invalid", _with(customerId="cus_SOMEBODY")),
+    "two_spellings": ("invalid:conflicting_names", _with(customerId="cus_SOMEBODY")),
     CONFLICT: (CONFLICT, _with(units=77_777)),
-    "tombstone": ("invalid", _bytes(None)),
-    "not_an_object": ("invalid", _bytes(b"[1, 2, 3]")),
-    "negative_units": ("invalid", _with(units=-1)),
-    "units_as_text": ("invalid", _with(units="3")),
-    "not_a_number": ("invalid", _with(duration=float("nan"))),
-    "not_utf8": ("invalid", _not_utf8),
-    "unknown_action_type": ("invalid", _with(actionType="teleport")),
+    "tombstone": ("invalid:empty", _bytes(None)),
+    "not_an_object": ("invalid:not_an_object", _bytes(b"[1, 2, 3]")),
+    "negative_units": ("invalid:units", _with(units=-1)),
+    "units_as_text": ("invalid:units", _with(units="3")),
+    "not_a_number": ("invalid:not_json", _with(duration=float("nan"))),
+    "not_utf8": ("invalid:not_json", _not_utf8),
+    "unknown_action_type": ("invalid:action_type", _with(actionType="teleport")),
 }
-"""Name -> (its end: the dead letter's reason up to the first colon, how it is written)."""
+"""Name -> (its end: the reason of its dead letter, how it is written)."""

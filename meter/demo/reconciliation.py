@@ -35,7 +35,7 @@ class Expected:
     keys: Mapping[Origin, str]
     """Origin of every valid record, copies included -> its key."""
     parked: Mapping[Origin, str]
-    """Origin of every invalid record -> the reason of its dead letter, up to the first colon."""
+    """Origin of every invalid record -> the reason of its dead letter."""
     misread: Collection[str] = ()
     """Records that the decoder reads otherwise than they were meant, one sentence each."""
 
@@ -108,7 +108,7 @@ def _parking(expected: Expected, found: Found) -> Iterable[Fault]:
     other = {
         f"{_shown(origin)} is {reason}, not {expected.parked[origin]}"
         for origin, reason in found.parked.items()
-        if origin in expected.parked and reason.partition(":")[0] != expected.parked[origin]
+        if origin in expected.parked and reason != expected.parked[origin]
     }
     yield _fault("dead letters with another reason", other)
 

@@ -1,7 +1,7 @@
 """What happened at a product service, before anybody wrote it down in a dialect."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
 ACTIONS: Final = ("transaction", "api_call", "hour", "email", "storage", "custom")
@@ -25,6 +25,12 @@ class Usage:
         """RFC 3339, UTC, milliseconds."""
         moment = datetime.fromtimestamp(self.timestamp_seconds, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    @property
+    def local_time(self) -> str:
+        """The same moment as it is written in Stockholm in summer."""
+        summer = timezone(timedelta(hours=2))
+        return datetime.fromtimestamp(self.timestamp_seconds, summer).isoformat(timespec="milliseconds")
 
 
 class Written(NamedTuple):

@@ -9,11 +9,11 @@ from meter.demo.reconciliation import Billed, Expected, Found, Origin, reconcile
 
 ROWS = {"a": Billed("cus_1", 1), "b": Billed("cus_2", 20), "c": Billed("cus_1", 0)}
 KEYS = {Origin(0, 0): "a", Origin(0, 1): "b", Origin(1, 0): "c", Origin(1, 1): "a"}
-PARKED = {Origin(0, 2): "invalid", Origin(1, 2): "expired"}
+PARKED = {Origin(0, 2): "invalid:json", Origin(1, 2): "expired"}
 EXPECTED = Expected(rows=ROWS, keys=KEYS, parked=PARKED)
 FOUND = Found(
     rows=list(ROWS.items()),
-    parked={Origin(0, 2): "invalid:json", Origin(1, 2): "expired"},
+    parked=PARKED,
     receipted=KEYS,
     accepted_keys=frozenset(ROWS),
     lag={0: 0, 1: 0},

@@ -1,0 +1,144 @@
+"""What the demo shows: live bars on a terminal, plain lines in a pipe, and the table at the end."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from meter.demo.processes import TOPIC, Installation
+from meter.demo.reconciliation import Fault
+from meter.demo.watch import Seen
+
+_PLAIN_LINE_SECONDS = 3.0
+_PLAIN_WIDTH = 110
+_HELD_SCALE_SHARE = 0.1  # what fills the bars of held and lag, as a share of the stream
+
+Section = tuple[str, Sequence[tuple[str, str]]]
+
+
+class Screen:
+    """One demo's output; `records_total` is what its bars count to. Use as a context manager."""
+
+    def __init__(self, records_total: int, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        if not self._console.is_terminal:
+            self._console = Console(file=self._console.file, highlight=False, width=_PLAIN_WIDTH)
+        self._total = records_total
+        self._started = time.monotonic()
+        self._last_line = 0.0
+        self._bars = Progress(
+            TextColumn("         {task.description:<9}"),
+            BarColumn(bar_width=40),
+            TextColumn("{task.fields[shown]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def start_clock(self) -> None:
+        """The first process starts now."""
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the first process was started."""
+        return time.monotonic() - self._started
+
+    def since_start(self, moment: float) -> float:
+        """The seconds of a `time.monotonic()` on this screen's clock."""
+        return moment - self._started
+
+    def title(self, text: str) -> None:
+        """A line without a time."""
+        self._console.print(f"[bold]{escape(text)}[/bold]")
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line of the story, with its time."""
+        line = f"{self.elapsed_seconds:5.1f} s  {escape(text)}"
+        self._console.print(f"[{style}]{line}[/{style}]" if style else line)
+
+    def progress(self, produced: int, seen: Seen) -> None:
+        """How far everybody is."""
+        if not self._console.is_terminal:
+            self._plain_progress(produced, seen)
+            return
+        if not self._tasks:
+            self._bars.start()
+            scale = max(1.0, self._total * _HELD_SCALE_SHARE)
+            totals = {"produced": self._total, "billed": self._total, "held": scale, "lag": scale}
+            self._tasks = {name: self._bars.add_task(name, total=total, shown="") for name, total in totals.items()}
+        away = "" if seen.answers else "  (meter is away)"
+        for name, value, note in (
+            ("produced", produced, f" of {self._total:,}"),
+            ("billed", seen.billed, ""),
+            ("held", seen.held if seen.answers else 0, away),
+            ("lag", seen.lag if seen.answers else 0, away),
+        ):
+            self._bars.update(self._tasks[name], completed=value, shown=f"{value:,}{note}")
+
+    def end_progress(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+    def table(self, sections: Sequence[Section]) -> None:
+        """What was found, a heading and its facts per section."""
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(overflow="fold")
+        for heading, facts in sections:
+            for index, (number, words) in enumerate(facts):
+                table.add_row("" if index else heading, escape(number), escape(words))
+        self._console.print()
+        self._console.print(table)
+        self._console.print()
+
+    def verdict(self, faults: Sequence[Fault], summary: str) -> None:
+        """One line; after it what is wrong, if anything is."""
+        if not faults:
+            self._console.print(f"[bold green]OK[/bold green]      {escape(summary)}")
+            return
+        self._console.print(
+            f"[bold red]FAILED[/bold red]  the books do not balance: {len(faults)} of the checks failed"
+        )
+        for fault in faults:
+            self._console.print(f"  {escape(str(fault))}", style="red", soft_wrap=True)
+
+    def kept(self, here: Installation, customer: str, product: str) -> None:
+        """Where everything is, what one may try, and how it ends."""
+        config = f"--config {here.config_file}"
+        lines = (
+            "everything goes on running:",
+            f"  kafka    {here.bootstrap_servers}, topic {TOPIC}",
+            f"  sandbox  {here.sandbox_url}/sandbox/totals",
+            f"  meter    {here.meter_url}/status, /metrics, /readyz",
+            f"  logs     {here.folder}/*.log",
+            "try, in another terminal:",
+            f"  meter status {config}",
+            f"  meter limits {customer} {product} {config}",
+            f"  meter dead-letters list {config}",
+            "Ctrl-C stops everything and deletes its data",
+        )
+        for line in lines:
+            self._console.print(escape(line), soft_wrap=True)
+
+    def _plain_progress(self, produced: int, seen: Seen) -> None:
+        if self.elapsed_seconds - self._last_line < _PLAIN_LINE_SECONDS:
+            return
+        self._last_line = self.elapsed_seconds
+        rest = f"held {seen.held:>6,}   lag {seen.lag:>7,}" if seen.answers else "(meter is away)"
+        self.say(f"produced {produced:>7,}   billed {seen.billed:>7,}   {rest}")
