@@ -159,4 +159,5 @@ def _closest(name: str, names: list[str]) -> str | None:
 def _close(name: str, bare: str, names: list[str]) -> Iterator[str]:
     yield from difflib.get_close_matches(name, names, n=1, cutoff=0.75)
     by_option = {known.rpartition(".")[2]: known for known in names}
+    yield from (known for option, known in by_option.items() if option.startswith(f"{bare}_"))
     yield from (by_option[match] for match in difflib.get_close_matches(bare, by_option, n=1, cutoff=0.75))
