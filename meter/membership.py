@@ -91,7 +91,7 @@ class Membership:
             self._source.seek(partition, start.offset)
             if start.lost is not None:
                 self._lost(partition, start.lost.beginning, start.lost.end)
-        self._machine.assigned(starts, choice, started, self._clock.now())
+        self._machine.assigned(self._source.cluster_id, starts, choice, started, self._clock.now())
         self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
         self.joined = True
         self._changed()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import BatchLimits
-from meter.pipeline.lease import LeaseTerms
 from meter.pipeline.receipt import Owner
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Committed
@@ -18,7 +17,6 @@ class MachineOptions:
     name: str
     """Unique among all processes: batches are named after it."""
     owner: Owner
-    cluster_id: str
     topic: str
     batch: BatchLimits
     max_held_events: int
@@ -27,7 +25,8 @@ class MachineOptions:
     window_max_ids: int
     window_seconds: float
     unknown_customer_wait_seconds: float
-    lease: LeaseTerms
+    lease_seconds: float
+    """How long, from the start of an accepted commit, a request may still be started."""
 
 
 @dataclass(frozen=True, slots=True)

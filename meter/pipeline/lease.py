@@ -2,38 +2,25 @@
 
 The broker checks member and generation of every commit and renews the session with it (classic protocol), so
 after an accepted commit nobody else owns our partitions for one session timeout, counted from the commit's
-start. A request may run for the billing timeout; what is left of the session after that is the lease.
+start. A request may run for the billing timeout; what is left of the session after that, less a margin, is the
+lease.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from meter.pipeline.start import Committed
 
-MARGIN_SECONDS = 1.0
 KEEPALIVE_SECONDS = 0.8
 """While events are held, one commit at least this often, moved or not: the lease is renewed every second."""
 MOVED_SECONDS = 0.2
 """A moved position is committed this soon; a commit for every batch would cost more than it saves."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
-    """What the lease is made of, seconds."""
-
-    session_timeout_seconds: float
-    billing_timeout_seconds: float
-
-    def lease_seconds(self) -> float:
-        """From the start of an accepted commit."""
-        return self.session_timeout_seconds - self.billing_timeout_seconds - MARGIN_SECONDS
-
-
 class Commits:
     """The one commit outstanding, and the lease that the last accepted one gave."""
 
-    def __init__(self, terms: LeaseTerms) -> None:
-        self._terms = terms
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease_seconds = lease_seconds
         self._lease_until = float("-inf")
         self._started_at: float | None = None
         self._last_start = float("-inf")
@@ -53,7 +40,7 @@ class Commits:
     def assigned(self, positions: Mapping[int, int], started_at: float) -> None:
         """A new assignment, whose first commit, started then, was accepted."""
         self.accepted = dict(positions)
-        self._lease_until = started_at + self._terms.lease_seconds()
+        self._lease_until = started_at + self._lease_seconds
         self._last_start = started_at
 
     def lost(self) -> None:
@@ -78,7 +65,7 @@ class Commits:
         """The broker took it."""
         if self._started_at is None:
             return
-        self._lease_until = self._started_at + self._terms.lease_seconds()
+        self._lease_until = self._started_at + self._lease_seconds
         self.accepted.update({partition: commit.offset for partition, commit in self._sent.items()})
         self.accepted_at = steady_seconds
         self._started_at = None

@@ -37,19 +37,23 @@ class Machine:
         self.window = Window(options.window_max_ids, options.window_seconds)
         self.gate = Gate(options.max_in_flight, chance)
         self.assignment = Assignment(options.max_held_events, options.max_held_bytes)
-        self.commits = Commits(options.lease)
+        self.commits = Commits(options.lease_seconds)
         self._options = options
         self._holding = Holding()
         refusals = Refusals(options.unknown_customer_wait_seconds)
         self._dispatch = Dispatch(options.batch, self.gate, refusals, self.assignment.epochs, chance, options.name)
         self._settlement = Settlement(options.owner, options.batch.max_age_seconds, chance, options.name)
+        self._cluster_id = ""
         self._is_handing_over = False
         self._is_draining = False
 
     # Assignment
 
-    def assigned(self, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now) -> None:
-        """These partitions are ours, and a commit of their starts, begun then, was accepted."""
+    def assigned(
+        self, cluster_id: str, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now
+    ) -> None:
+        """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted."""
+        self._cluster_id = cluster_id
         self._is_handing_over = False
         self.assignment.begin(starts, choice, now.steady_seconds)
         self.commits.assigned(self.assignment.positions(), commit_started_at)
@@ -98,7 +102,7 @@ class Machine:
         fresh = [record for record in records if record.offset >= progress.position]
         if not fresh:
             return
-        origin = Origin(self._options.cluster_id, self._options.topic, partition)
+        origin = Origin(self._cluster_id, self._options.topic, partition)
         decoded = [decode(record, origin, now.wall_seconds) for record in fresh]
         progress.begin([record.offset for record in fresh], now.steady_seconds)
         self.counts.consumed += len(fresh)

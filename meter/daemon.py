@@ -1,0 +1,206 @@
+"""Everything is built here, and only here; then it runs until it is told to stop.
+
+Start: the HTTP port is taken and served first, so that somebody can ask what meter is waiting for. Stop: the worker
+drains, commits and leaves the group; HTTP goes last, so that the final numbers can still be read.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping
+
+import structlog
+
+from meter import __version__
+from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefused, LimitsUnavailable
+from meter.billing.rest import RestBilling
+from meter.clock import SystemClock
+from meter.errors import MeterError, Unavailable
+from meter.http_api import build
+from meter.http_server import listen, serve_on
+from meter.kafka.consumer import KafkaSource
+from meter.kafka.dead_letters import KafkaDeadLetters
+from meter.kafka.receipts import KafkaReceipts
+from meter.kafka.topics import ensure_topics
+from meter.kafka.writer import Writer
+from meter.limits import LimitsCache
+from meter.membership import MembershipOptions
+from meter.metrics import Metrics
+from meter.pipeline.actions import MachineOptions
+from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.machine import Machine
+from meter.pipeline.receipt import Owner
+from meter.settings import Settings
+from meter.standing import Standing
+from meter.worker import Worker
+
+log = structlog.stdlib.get_logger(__name__)
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""The default collects all the time while thousands of events are held, for nothing: they hold no cycles."""
+RECONNECT_SECONDS = 1.0
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> int:
+    """Bills until `stop` is set; the exit code. Raises UserMistake for what only the user can mend."""
+    sock = listen(settings.http.host, settings.http.port)
+    daemon = Daemon(settings)
+    try:
+        await daemon.run(sock, stop)
+    finally:
+        await daemon.billing.close()
+    return 0
+
+
+class Daemon:
+    """The parts of one process, wired together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._metrics = Metrics(__version__)
+        secret_key = settings.billing.secret_key
+        self._secret_key = secret_key.get_secret_value() if secret_key is not None else ""
+        self.billing = RestBilling(
+            settings.billing.base_url, self._secret_key, settings.billing.timeout_seconds, clock=self._clock
+        )
+        self.machine = Machine(self._machine_options(), random.SystemRandom())
+        self._standing = Standing(self.machine, self._metrics, self._clock, settings.run.stuck_after_seconds)
+        self._metrics.show(self.machine.counts, self._standing.readings)
+        limits = LimitsCache(
+            _CountedLimits(self.billing, self._metrics),
+            self.machine.usage,
+            self._clock,
+            settings.limits,
+            self._metrics.limits_answer,
+        )
+        self._standing.limits = limits
+        token = settings.http.token
+        self._app = build(
+            limits, self._standing, self._metrics.render, None if token is None else token.get_secret_value()
+        )
+
+    async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:
+        """Serves HTTP and bills; returns when both have ended."""
+        async with serve_on(self._app, sock) as port:
+            log.info("http.serving", host=self._settings.http.host, port=port)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+            announcing = asyncio.create_task(self._announce_drain(stop))
+            try:
+                await self._bill_until(stop)
+            finally:
+                announcing.cancel()
+        log.info("stopped", **self.machine.counts.events())
+
+    async def _bill_until(self, stop: asyncio.Event) -> None:
+        """One membership after the other: whatever Kafka does, meter waits, says why, and tries again."""
+        while not stop.is_set():
+            try:
+                async with self._kafka() as worker:
+                    self._standing.worker, self._standing.kafka_trouble = worker, None
+                    await worker.run(stop, self._settings.run.drain_timeout_seconds)
+            except Unavailable as error:
+                self._say_waiting(error)
+                self.machine.commits.lost()
+                self.machine.revoked(self._clock.now())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
+            finally:
+                self._standing.worker = None
+
+    @contextlib.asynccontextmanager
+    async def _kafka(self) -> AsyncIterator[Worker]:
+        """The Kafka side, connected, with the topics in place."""
+        settings = self._settings
+        for warning in await ensure_topics(settings.kafka, settings.dedupe.window_seconds):
+            log.warning("topic.warning", warning=warning)
+        writer = Writer(settings.kafka)
+        receipts = KafkaReceipts(settings.kafka, writer)
+        try:
+            await writer.start()
+            await receipts.start()
+            source = KafkaSource(settings.kafka, settings.rebalance_timeout_seconds)
+            dead_letters = KafkaDeadLetters(settings.kafka, writer)
+            yield Worker(
+                self.machine,
+                source,
+                receipts,
+                dead_letters,
+                self.billing,
+                self._clock,
+                self._standing,
+                self._membership_options(),
+            )
+        finally:
+            await receipts.close()
+            await writer.close()
+
+    async def _announce_drain(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._standing.draining = True
+        log.info("draining", held=self.machine.counts.held)
+
+    def _say_waiting(self, error: MeterError) -> None:
+        if self._standing.kafka_trouble != str(error):
+            log.warning("kafka.waiting", reason=str(error))
+        self._standing.kafka_trouble = str(error)
+
+    def _machine_options(self) -> MachineOptions:
+        settings = self._settings
+        batch = settings.batch
+        return MachineOptions(
+            name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}",
+            owner=Owner(settings.kafka.group_id, settings.billing.base_url, environment(self._secret_key)),
+            topic=settings.kafka.topic,
+            batch=BatchLimits(batch.max_events, batch.max_bytes, batch.max_age_seconds),
+            max_held_events=batch.max_held_events,
+            max_held_bytes=batch.max_held_bytes,
+            max_in_flight=settings.billing.max_in_flight,
+            window_max_ids=settings.dedupe.max_ids,
+            window_seconds=settings.dedupe.window_seconds,
+            unknown_customer_wait_seconds=settings.billing.unknown_customer_wait_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
+
+    def _membership_options(self) -> MembershipOptions:
+        settings = self._settings
+        return MembershipOptions(
+            topic=settings.kafka.topic,
+            group_id=settings.kafka.group_id,
+            start_from=settings.kafka.start_from,
+            window_seconds=settings.dedupe.window_seconds,
+            window_max_ids=settings.dedupe.max_ids,
+            hand_over_seconds=settings.revocation_deadline_seconds,
+        )
+
+
+class _CountedLimits:
+    """The provider's limits, each request counted by how it ended."""
+
+    def __init__(self, billing: RestBilling, metrics: Metrics) -> None:
+        self._billing = billing
+        self._metrics = metrics
+
+    async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
+        """As the provider's."""
+        outcome = await self._billing.check_limits(request)
+        self._metrics.billing_request("limits", _label(outcome))
+        return outcome
+
+
+def _label(outcome: LimitsOutcome) -> str:
+    if isinstance(outcome, LimitsAnswer):
+        return "ok"
+    if isinstance(outcome, LimitsUnavailable):
+        return "retry"
+    return "refused" if isinstance(outcome, LimitsRefused) else "rejected"
+
+
+def environment(secret_key: str) -> str:
+    """The provider's environment that a key belongs to: its prefix says so (contract, section 1)."""
+    return "live" if secret_key.startswith("sk_live_") else "sandbox"

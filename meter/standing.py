@@ -1,0 +1,131 @@
+"""How this replica stands: the facts behind `/status`, `/readyz`, `/healthz` and the levels in `/metrics`."""
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+from meter import health
+from meter.clock import Clock
+from meter.metrics import Metrics, Readings
+from meter.pipeline.machine import Machine
+from meter.worker import Worker
+
+STALLED_LOOP_SECONDS = 10.0
+"""The worker asks the machine at least once a second; so much later its task is gone or blocked."""
+
+
+class Standing:
+    """Told by the worker and the daemon what happens; asked by the HTTP routes how things are."""
+
+    def __init__(self, machine: Machine, metrics: Metrics, clock: Clock, stuck_after_seconds: float) -> None:
+        self.worker: Worker | None = None
+        """The membership in force, if any."""
+        self.limits: Sized = ()
+        """The limits cache, for its size."""
+        self.kafka_trouble: str | None = "not connected yet"
+        self.draining = False
+        self._machine = machine
+        self._metrics = metrics
+        self._clock = clock
+        self._stuck_after_seconds = stuck_after_seconds
+        self._failing_since: float | None = None
+        self._ended_before = -1
+        self._moved_at = clock.now().steady_seconds
+
+    # Told
+
+    def batch_sent(self, events: int) -> None:
+        """A batch of so many events is on its way to the provider."""
+        self._metrics.batch_events.observe(events)
+
+    def batch_answered(self, outcome: str, seconds: float) -> None:
+        """Its request has ended so."""
+        self._metrics.billing_request("bulk", outcome)
+        self._metrics.flush_seconds.observe(seconds)
+        if outcome == "retry" and self._failing_since is None:
+            self._failing_since = self._clock.now().steady_seconds
+        elif outcome != "retry":
+            self._failing_since = None
+
+    def billing_paused(self, reason: str | None) -> None:
+        """Nothing but probes is sent, because of this; None: sending goes on."""
+        self._metrics.billing_paused(reason)
+
+    # Asked
+
+    def status(self) -> Mapping[str, Any]:
+        """The body of `/status`."""
+        gate = self._machine.gate
+        return {
+            "events": self._machine.counts.events(),
+            "partitions": [self._partition(partition) for partition in sorted(self._machine.assignment.partitions())],
+            "billing": {"state": gate.state(), "reason": gate.paused, "detail": gate.detail},
+            "batches": dict(self._machine.counts.batches),
+            "units_accepted": self._machine.counts.units_accepted,
+            "not_debited": dict(self._machine.counts.not_debited),
+            "dead_lettered": dict(self._machine.counts.dead_lettered),
+            "lost_records": self._machine.counts.lost_records,
+            "dedupe_ids": len(self._machine.window),
+            "ready": not self.reasons(),
+            "reasons": self.reasons(),
+        }
+
+    def reasons(self) -> list[str]:
+        """Why this replica is not ready."""
+        return health.reasons(self._facts(), self._stuck_after_seconds)
+
+    def alive(self) -> bool:
+        """False when only a restart can help."""
+        worker = self.worker
+        stalled = worker is not None and self._seconds_since(worker.last_step_at) > STALLED_LOOP_SECONDS
+        return not stalled and not health.is_stuck(self._facts(), self._stuck_after_seconds)
+
+    def readings(self) -> Readings:
+        """The levels of one scrape."""
+        every = [self._partition(partition) for partition in self._machine.assignment.partitions()]
+        committed_at = self._machine.commits.accepted_at
+        return Readings(
+            lags={one["partition"]: one["lag"] for one in every if one["lag"] is not None},
+            commit_age_seconds=None if committed_at < 0 else self._seconds_since(committed_at),
+            dedupe_ids=len(self._machine.window),
+            limits_entries=len(self.limits),
+        )
+
+    def _facts(self) -> health.Facts:
+        machine, gate = self._machine, self._machine.gate
+        failing_since = self._failing_since
+        return health.Facts(
+            joined=self.worker is not None and self.worker.membership.joined,
+            kafka_trouble=self.kafka_trouble,
+            filling=machine.assignment.unfilled(),
+            billing_paused=gate.paused,
+            billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),
+            billing_trouble=gate.detail,
+            blocked=machine.assignment.blocked(self._clock.now().steady_seconds),
+            held=machine.counts.held,
+            idle_seconds=self._idle_seconds(),
+            draining=self.draining,
+        )
+
+    def _idle_seconds(self) -> float:
+        """Since an event last ended or was taken in, as far as anybody asked."""
+        events = self._machine.counts.events()
+        moved = sum(events.values()) - events["held"]
+        if moved != self._ended_before:
+            self._ended_before, self._moved_at = moved, self._clock.now().steady_seconds
+        return self._seconds_since(self._moved_at)
+
+    def _partition(self, partition: int) -> dict[str, Any]:
+        progress = self._machine.assignment.progress(partition)
+        bounds = self.worker.ends.get(partition) if self.worker is not None else None
+        committed = self._machine.commits.accepted.get(partition)
+        end = None if bounds is None else max(bounds.end, committed or 0)
+        return {
+            "partition": partition,
+            "position": None if progress is None else progress.position,
+            "committed": committed,
+            "end": end,
+            "lag": None if end is None or committed is None else end - committed,
+        }
+
+    def _seconds_since(self, steady_seconds: float) -> float:
+        return self._clock.now().steady_seconds - steady_seconds
