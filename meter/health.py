@@ -1,0 +1,87 @@
+"""Is this replica ready, and is it stuck? Decided from plain facts; the worker knows the facts, nobody else decides."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+_UNREACHABLE_AFTER_SECONDS = 5.0
+"""One failed request is weather; failing for this long without a success is a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How things stand; the defaults are those of a replica at work with nothing to do."""
+
+    joined: bool = True
+    """Member of the group, with its partitions (which may be none)."""
+    kafka_trouble: str | None = None
+    """Why the broker cannot be used now, one sentence."""
+    filling: Collection[int] = ()
+    """Partitions whose dedupe window is still being read."""
+    waiting_to_write: str | None = None
+    """Why receipts or dead letters cannot be written now, one sentence."""
+    billing_paused: str | None = None
+    """The provider refuses us (or nearly everything that we send): the reason's name."""
+    billing_failing_seconds: float = 0.0
+    """Since the first request that failed without a success after it; 0 when the last one succeeded."""
+    billing_trouble: str = ""
+    """The last failure, one sentence."""
+    blocked: Collection[int] = ()
+    """Partitions that an event without an end keeps from going on."""
+    lost_partitions: Collection[int] = ()
+    """Partitions for which no starting point could be decided."""
+    held: int = 0
+    """Events without an end."""
+    idle_seconds: float = 0.0
+    """Since an event last ended or was taken in."""
+    draining: bool = False
+    """Stopping: what is held is sent, nothing new is taken."""
+
+
+def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
+    """Why this replica is not ready, one line each, `name: sentence`; empty when it is."""
+    found = _kafka_reasons(facts) + _billing_reasons(facts)
+    if facts.blocked:
+        found.append(f"partition_blocked: an event without an end blocks {_named(facts.blocked)}")
+    if facts.draining:
+        found.append("draining: the process is stopping")
+    if is_stuck(facts, stuck_after_seconds):
+        found.append(f"stuck: {facts.held} events are held and none has ended for {facts.idle_seconds:.0f} s")
+    return found
+
+
+def is_stuck(facts: Facts, stuck_after_seconds: float) -> bool:
+    """Nothing moves and nobody knows why: only then may a restart help, so only then is the process not alive."""
+    explained = _kafka_reasons(facts) or _billing_reasons(facts) or facts.blocked or facts.draining
+    return facts.held > 0 and facts.idle_seconds > stuck_after_seconds and not explained
+
+
+def _kafka_reasons(facts: Facts) -> list[str]:
+    found = []
+    if facts.kafka_trouble is not None:
+        found.append(f"kafka: {facts.kafka_trouble}")
+    if not facts.joined:
+        found.append("kafka_not_joined: no partitions have been assigned yet")
+    if facts.filling:
+        found.append(f"window_filling: receipts are being read for {_named(facts.filling)}")
+    if facts.waiting_to_write is not None:
+        found.append(f"kafka_write: {facts.waiting_to_write}")
+    if facts.lost_partitions:
+        found.append(f"no_starting_point: nobody said where to start {_named(facts.lost_partitions)}")
+    return found
+
+
+def _billing_reasons(facts: Facts) -> list[str]:
+    if facts.billing_paused is not None:
+        sentence = facts.billing_trouble or "nothing is sent until somebody mends it"
+        return [f"billing_paused: {facts.billing_paused}: {sentence}"]
+    if facts.billing_failing_seconds > _UNREACHABLE_AFTER_SECONDS:
+        return [f"billing_unreachable: for {facts.billing_failing_seconds:.0f} s: {facts.billing_trouble}"]
+    return []
+
+
+def _named(partitions: Collection[int]) -> str:
+    """`partition 3`, `partitions 1, 2, 3`, or the first few and how many more."""
+    first = sorted(partitions)[:5]
+    more = len(partitions) - len(first)
+    listed = ", ".join(map(str, first)) + (f" and {more} more" if more else "")
+    return f"partition{'s' if len(partitions) > 1 else ''} {listed}"

@@ -1,0 +1,132 @@
+"""The daemon's HTTP server on a real socket."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from meter.errors import UserMistake
+from meter.http_api import build
+from meter.http_connection import MAX_HEAD_BYTES
+from meter.http_server import listen, serve
+from meter.limits import Answer, Question
+
+
+class Limits:
+    """Answers once it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def answer(self, question: Question) -> Answer:
+        self.asked.set()
+        await self.go.wait()
+        return Answer(200, {"remaining": 1, "for": question.customer}, "fresh")
+
+
+class Probe:
+    """A daemon in good health."""
+
+    def status(self) -> Mapping[str, Any]:
+        return {"events": {}}
+
+    def reasons(self) -> list[str]:
+        return []
+
+    def alive(self) -> bool:
+        return True
+
+
+def app(limits: Limits | None = None) -> Any:
+    return build(limits or Limits(), Probe(), lambda: b"meter_up 1\n", None)
+
+
+async def _write_headers(writer: asyncio.StreamWriter, size_bytes: int) -> None:
+    for _ in range(0, size_bytes, 4096):
+        writer.write(b"x-filler: " + b"x" * 4084 + b"\r\n")
+        await writer.drain()
+
+
+async def test_it_serves_in_this_loop_on_a_port_of_its_own_choice() -> None:
+    """Port 0 takes a free one and says which."""
+    async with serve(app(), "127.0.0.1", 0) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/healthz")).status_code == 200
+        answer = await client.get("/v1/limits/cus%2F1/prd_1")
+        assert answer.json()["for"] == "cus/1"
+
+
+async def test_a_port_in_use_is_one_clear_sentence() -> None:
+    """The user reads what is wrong and which option mends it."""
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserMistake, match=rf"port {port} on 127.0.0.1 is in use .* http.port"):
+            listen("127.0.0.1", port)
+
+
+async def test_a_host_that_is_not_ours_is_one_clear_sentence() -> None:
+    """An address of another machine (TEST-NET-1) cannot be listened on."""
+    with pytest.raises(UserMistake, match=r"192\.0\.2\.1"):
+        listen("192.0.2.1", 0)
+
+
+async def test_signals_stay_with_who_started_the_process() -> None:
+    """uvicorn installs no handlers: SIGTERM drains the worker first, HTTP goes last."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with serve(app(), "127.0.0.1", 0):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_a_request_under_way_gets_its_answer_while_the_server_closes() -> None:
+    """Graceful close: no caller is cut off."""
+    limits = Limits()
+    limits.go.clear()
+    async with httpx.AsyncClient() as client:
+        async with serve(app(limits), "127.0.0.1", 0) as port:
+            asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/v1/limits/cus_1/prd_1"))
+            await limits.asked.wait()
+            asyncio.get_running_loop().call_later(0.05, limits.go.set)
+        assert (await asking).json()["for"] == "cus_1"
+
+
+async def test_after_the_end_nobody_listens() -> None:
+    """The port is free for the next process at once."""
+    async with serve(app(), "127.0.0.1", 0) as port:
+        pass
+    listen("127.0.0.1", port).close()
+
+
+async def test_a_head_without_end_is_cut_off() -> None:
+    """Bounded memory: headers count too."""
+    async with serve(app(), "127.0.0.1", 0) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
+        with pytest.raises(ConnectionError):
+            await _write_headers(writer, 20 * MAX_HEAD_BYTES)
+        writer.close()
+
+
+async def test_bytes_that_are_not_http_get_a_400() -> None:
+    """Garbage ends its own connection and nothing else."""
+    async with serve(app(), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x16\x03\x01\x02\x00 no http\r\n\r\n")
+        assert (await reader.read(12)) == b"HTTP/1.1 400"
+        writer.close()
+
+
+async def test_an_ipv6_address_works_too() -> None:
+    """`http.host = "::1"` where the machine has it."""
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        listen("::1", 0).close()
+    except UserMistake:
+        pytest.skip("no IPv6 here")
+    async with serve(app(), "::1", 0) as port, httpx.AsyncClient() as client:
+        assert (await client.get(f"http://[::1]:{port}/readyz")).json() == {"reasons": []}
