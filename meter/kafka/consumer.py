@@ -188,9 +188,7 @@ class KafkaSource:
     async def told_revoked(self, tell: Told, partitions: frozenset[int]) -> None:
         """The listener's half of a rebalance; afterwards no commit of the old assignment is under way."""
         try:
-            await tell(partitions)
-        except Exception as fault:  # raised by the next `poll`
-            self._remember(fault)
+            await self._tell(tell, partitions)
         finally:
             for request in self._commits_under_way:
                 request.cancel()
@@ -200,13 +198,15 @@ class KafkaSource:
         self.pause(partitions)
         if self._fault_was_raised:
             self._fault = None
+        await self._tell(tell, partitions)
+
+    async def _tell(self, tell: Told, partitions: frozenset[int]) -> None:
         try:
             await tell(partitions)
+        except Redelivered:
+            pass  # not a member any more: the next assignment is on its way
         except Exception as fault:  # raised by the next `poll`
-            self._remember(fault)
-
-    def _remember(self, fault: Exception) -> None:
-        self._fault, self._fault_was_raised = fault, False
+            self._fault, self._fault_was_raised = fault, False
 
     def _consumer_options(self) -> dict[str, object]:
         session_seconds = self._kafka.session_timeout_seconds

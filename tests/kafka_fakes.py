@@ -1,0 +1,345 @@
+"""A Kafka in memory: working fakes of the three edges, for tests of the worker without a broker.
+
+They keep state and enforce the contract of `meter.edges`; `tests/contract/test_kafka_edges.py` runs one suite on them
+and on the real broker. A test brings trouble on demand: `cluster.faults` fails, hangs or loses the answer of the next
+operations, `cluster.down` is a cluster that nobody reaches, `FakeGroup.evict` is a session that ran out.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+
+from meter.errors import LostRange, RecordTooLarge, Redelivered, Unavailable
+from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
+from meter.pipeline.start import Bounds, Committed
+from tests.fake_log import FakeLog, FakeRecord, Faults
+
+Told = Callable[[frozenset[int]], Awaitable[None]]
+Headers = Sequence[tuple[str, bytes]]
+
+LARGEST_RECORD_BYTES = 1_048_576
+
+
+class FakeCluster:
+    """Topics and groups. `wall_seconds` stamps records."""
+
+    def __init__(self, wall_seconds: Callable[[], float] = time.time, cluster_id: str = "fake-cluster") -> None:
+        self.cluster_id = cluster_id
+        self.faults = Faults()
+        self.down = False
+        self.topics: dict[str, list[FakeLog]] = {}
+        self._groups: dict[tuple[str, str], FakeGroup] = {}
+        self._wall_seconds = wall_seconds
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """A topic, or more partitions for one that exists; its groups rebalance."""
+        logs = self.topics.setdefault(name, [])
+        logs.extend(FakeLog() for _ in range(partitions - len(logs)))
+        for (topic, _), group in self._groups.items():
+            if topic == name:
+                group.rebalance()
+
+    def log(self, topic: str, partition: int) -> FakeLog:
+        """Raises Unavailable when the cluster is down or there is no such partition."""
+        if self.down:
+            raise Unavailable("scripted: the cluster is down")
+        logs = self.topics.get(topic, [])
+        if partition >= len(logs):
+            raise Unavailable(f"topic {topic} has no partition {partition}")
+        return logs[partition]
+
+    def group(self, topic: str, group_id: str = "meter") -> "FakeGroup":
+        """The group of this name on this topic."""
+        return self._groups.setdefault((topic, group_id), FakeGroup(self, topic))
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+        timestamp: int | None = None,
+    ) -> int:
+        """The record's offset. Raises RecordTooLarge, Unavailable."""
+        size = len(key or b"") + len(value or b"") + sum(len(name) + len(content) for name, content in headers)
+        if size > LARGEST_RECORD_BYTES:
+            raise RecordTooLarge(f"topic {topic} takes no record of {size} bytes")
+        if partition is None:
+            partition = zlib.crc32(key or b"") % max(1, len(self.topics.get(topic, [])))
+        at = timestamp if timestamp is not None else int(self._wall_seconds() * 1000)
+        offset = self.log(topic, partition).append(key, value, headers, at)
+        for (name, _), group in self._groups.items():
+            if name == topic:
+                group.wake()
+        return offset
+
+
+class FakeGroup:
+    """Members, their generation, and what they have committed. Rebalances are eager, as aiokafka's are."""
+
+    def __init__(self, cluster: FakeCluster, topic: str) -> None:
+        self.commits: dict[int, Committed] = {}
+        self.generation = 0
+        self.members: list[FakeSource] = []
+        self._cluster = cluster
+        self._topic = topic
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_rebalancing = self._is_wanted = False
+
+    def rebalance(self) -> None:
+        """Every member gives back what it has and is assigned anew, in the background."""
+        self._is_wanted = True
+        if not self._is_rebalancing:
+            self._is_rebalancing = True
+            self.spawn(self._rebalance())
+
+    def evict(self, member: "FakeSource", *, notices: bool = True) -> None:
+        """The member's session runs out. It notices by itself, or else when a commit of its is refused."""
+        self.members.remove(member)
+        self.rebalance()
+        if notices:
+            member.rejoin()
+
+    def wake(self) -> None:
+        """Something new may be there to poll."""
+        for member in self.members:
+            member.awake.set()
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """In the background, as aiokafka's coordinator does it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rebalance(self) -> None:
+        while self._is_wanted:
+            self._is_wanted = False
+            await asyncio.gather(*(member.give_back() for member in self.members))
+            self.generation += 1
+            members, count = list(self.members), len(self._cluster.topics.get(self._topic, []))
+            shares = [frozenset(range(index, count, len(members))) for index in range(len(members))]
+            takers = zip(members, shares, strict=True)
+            await asyncio.gather(*(member.take_over(self.generation, share) for member, share in takers))
+        self._is_rebalancing = False
+
+
+class FakeSource:
+    """`EventSource` on a FakeCluster."""
+
+    def __init__(self, cluster: FakeCluster, topic: str, group_id: str = "meter") -> None:
+        self.awake = asyncio.Event()
+        self._cluster = cluster
+        self._topic = topic
+        self._group = cluster.group(topic, group_id)
+        self._told: tuple[Told, Told] | None = None
+        self._generation = -1
+        self._positions: dict[int, int | None] = {}
+        self._paused: set[int] = set()
+        self._is_rebalancing = True
+        self._fault: Exception | None = None
+
+    @property
+    def cluster_id(self) -> str:
+        return self._cluster.cluster_id
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that this source believes are its own."""
+        return frozenset(self._positions)
+
+    async def start(self, on_revoked: Told, on_assigned: Told) -> None:
+        async with self._cluster.faults.around("start"):
+            if self._cluster.down:
+                raise Unavailable("scripted: the cluster is down")
+            self._told = on_revoked, on_assigned
+            self._join()
+
+    async def poll(self, max_records: int, timeout_seconds: float) -> Mapping[int, Sequence[FakeRecord]]:
+        async with self._cluster.faults.around("poll"):
+            deadline = asyncio.get_running_loop().time() + timeout_seconds
+            while True:
+                self.awake.clear()
+                if self._fault is not None:
+                    raise self._fault
+                taken = self._take(max_records)
+                remaining = deadline - asyncio.get_running_loop().time()
+                if taken or remaining <= 0:
+                    return taken
+                try:
+                    await asyncio.wait_for(self.awake.wait(), remaining)
+                except TimeoutError:
+                    return {}
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._paused |= set(partitions) & self._positions.keys()
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self._paused -= set(partitions)
+        self.awake.set()
+
+    async def position(self, partition: int) -> int:
+        self._must_be_ours([partition])
+        position = self._positions[partition]
+        if position is None:
+            raise Unavailable(f"nobody has said where partition {partition} starts")
+        return position
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._must_be_ours([partition])
+        self._positions[partition] = offset
+        self.awake.set()
+
+    async def commit(self, commits: Mapping[int, Committed]) -> None:
+        async with self._cluster.faults.around("commit"):
+            self._reach()
+            if self not in self._group.members or self._generation != self._group.generation:
+                self.rejoin()
+                raise Redelivered("not a member of the group: the events come again")
+            self._must_be_ours(commits)
+            self._group.commits.update(commits)
+
+    async def committed(self, partitions: Iterable[int]) -> Mapping[int, Committed]:
+        async with self._cluster.faults.around("committed"):
+            self._reach()
+            return {p: self._group.commits[p] for p in partitions if p in self._group.commits}
+
+    async def bounds(self, partitions: Iterable[int]) -> Mapping[int, Bounds]:
+        async with self._cluster.faults.around("bounds"):
+            logs = {partition: self._cluster.log(self._topic, partition) for partition in partitions}
+            return {partition: Bounds(log.beginning, log.end) for partition, log in logs.items()}
+
+    async def offsets_at(self, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]:
+        async with self._cluster.faults.around("offsets_at"):
+            return {p: self._cluster.log(self._topic, p).at_time(wall_seconds) for p in partitions}
+
+    async def partition_count(self) -> int:
+        async with self._cluster.faults.around("partition_count"):
+            self._reach()
+            return len(self._cluster.topics.get(self._topic, []))
+
+    async def close(self) -> None:
+        """Leaves the group."""
+        self._told, self._fault = None, None
+        self._positions.clear()
+        if self in self._group.members:
+            self._group.members.remove(self)
+            self._group.rebalance()
+
+    # What the group does with its member
+
+    def rejoin(self) -> None:
+        """It has noticed that it is no member any more."""
+        if self._told is not None and self not in self._group.members and not self._is_rebalancing:
+            self._is_rebalancing = True
+            self._group.spawn(self._rejoin())
+
+    async def give_back(self) -> None:
+        """The first half of a rebalance."""
+        self._is_rebalancing = True
+        if self._told is not None and self._positions:
+            await self._tell(self._told[0], frozenset(self._positions))
+
+    async def take_over(self, generation: int, partitions: frozenset[int]) -> None:
+        """The other half: paused until resumed, and where the group has committed."""
+        if self._told is None or self not in self._group.members:
+            return
+        self._generation = generation
+        commits = self._group.commits
+        self._positions = {p: commits[p].offset if p in commits else None for p in partitions}
+        self._paused = set(partitions)
+        self._is_rebalancing = False
+        await self._tell(self._told[1], partitions)
+
+    def _join(self) -> None:
+        self._group.members.append(self)
+        self._group.rebalance()
+
+    async def _rejoin(self) -> None:
+        await self.give_back()
+        self._positions = {}
+        self._join()
+
+    async def _tell(self, told: Told, partitions: frozenset[int]) -> None:
+        try:
+            await told(partitions)
+        except Redelivered:
+            self.rejoin()
+        except Exception as fault:  # raised by the next `poll`
+            self._fault = fault
+        self.awake.set()
+
+    def _take(self, max_records: int) -> dict[int, list[FakeRecord]]:
+        taken: dict[int, list[FakeRecord]] = {}
+        if self._is_rebalancing or self._cluster.down:
+            return taken
+        for partition, position in self._positions.items():
+            if position is None or partition in self._paused or max_records <= 0:
+                continue
+            log = self._cluster.log(self._topic, partition)
+            if not log.beginning <= position <= log.end:
+                raise LostRange({partition: position})
+            records = log.after(position, max_records)
+            is_last = not records or records[-1].offset == (log.records[-1].offset if log.records else -1)
+            self._positions[partition] = log.end if is_last else records[-1].offset + 1
+            max_records -= len(records)
+            if records:
+                taken[partition] = records
+        return taken
+
+    def _must_be_ours(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            if partition not in self._positions:
+                raise Redelivered(f"partition {partition} is not ours any longer")
+
+    def _reach(self) -> None:
+        if self._cluster.down:
+            raise Unavailable("scripted: the cluster is down")
+
+
+class FakeReceipts:
+    """`ReceiptLog` on a FakeCluster."""
+
+    def __init__(self, cluster: FakeCluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+
+    async def write(self, partition: int, value: bytes) -> int:
+        async with self._cluster.faults.around("receipts.write"):
+            return self._cluster.produce(self._topic, value, partition=partition)
+
+    async def read(self, partition: int, start: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
+        async with self._cluster.faults.around("receipts.read"):
+            log = self._cluster.log(self._topic, partition)
+            chunk = [(record.offset, record.value or b"") for record in log.after(start, len(log.records))]
+        for index in range(0, len(chunk), 100):
+            await asyncio.sleep(0)
+            yield chunk[index : index + 100]
+
+    async def offset_at(self, partition: int, wall_seconds: float) -> int:
+        async with self._cluster.faults.around("receipts.offset_at"):
+            return self._cluster.log(self._topic, partition).at_time(wall_seconds)
+
+    async def end(self, partition: int) -> int:
+        async with self._cluster.faults.around("receipts.end"):
+            return self._cluster.log(self._topic, partition).end
+
+
+class FakeDeadLetters:
+    """`DeadLetterLog` on a FakeCluster."""
+
+    def __init__(self, cluster: FakeCluster, topic: str) -> None:
+        self._cluster = cluster
+        self._topic = topic
+
+    async def write(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        async with self._cluster.faults.around("dead_letters.write"):
+            for letter in shorter_and_shorter(DeadLetter(key, value, headers)):
+                try:
+                    self._cluster.produce(self._topic, letter.value, key=letter.key, headers=letter.headers)
+                except RecordTooLarge:
+                    continue
+                return
+            raise Unavailable(f"topic {self._topic} does not even take a dead letter without its value")
