@@ -38,7 +38,7 @@ def status(
         elif watch or (watch is None and console.is_terminal):
             _watch(daemon, console)
         else:
-            console.print(page(daemon.address, _ask(daemon)))
+            console.print(page(daemon.address, _ask(daemon)), soft_wrap=True)
 
 
 def _ask(daemon: "Daemon") -> dict[str, Any]:
