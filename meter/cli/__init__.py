@@ -4,8 +4,6 @@ Each command is a function in a module of its own that imports what it needs whe
 `meter --help` answers at once.
 """
 
-import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -17,8 +15,11 @@ import typer
 from meter import __version__
 from meter.cli.check_config import check_config
 from meter.cli.dead_letters import dead_letters
+from meter.cli.demo import demo
+from meter.cli.kafka import kafka
 from meter.cli.limits import limits
 from meter.cli.run import run
+from meter.cli.sandbox import sandbox
 from meter.cli.send import send
 from meter.cli.status import status
 from meter.errors import BadConfiguration, CommandFailed, MeterError, Unavailable, UserMistake
@@ -39,9 +40,9 @@ RUN, TRY, LOOK = "Run it", "Try it", "Look into it"
 
 app.command("run", rich_help_panel=RUN)(run)
 app.command("check-config", rich_help_panel=RUN)(check_config)
-for _name in ("demo", "kafka", "sandbox"):
-    if importlib.util.find_spec(f"meter.cli.{_name}"):
-        app.command(_name, rich_help_panel=TRY)(getattr(importlib.import_module(f"meter.cli.{_name}"), _name))
+app.command("demo", rich_help_panel=TRY)(demo)
+app.command("kafka", rich_help_panel=TRY)(kafka)
+app.command("sandbox", rich_help_panel=TRY)(sandbox)
 app.command("send", rich_help_panel=TRY)(send)
 app.command("status", rich_help_panel=LOOK)(status)
 app.command("limits", rich_help_panel=LOOK)(limits)

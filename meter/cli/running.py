@@ -60,4 +60,12 @@ class Daemon:
     def _refusal(self, answer: "httpx.Response") -> str:
         if answer.status_code in {401, 403}:
             return f"meter at {self.address} does not accept our token: http.token must be the daemon's own"
-        return f"meter at {self.address} answered {answer.status_code}: {' '.join(answer.text.split())[:200]}"
+        return f"meter at {self.address} answered {answer.status_code}: {_message(answer)}"
+
+
+def _message(answer: "httpx.Response") -> str:
+    """The sentence in an error body, or its beginning when it has none."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(answer.text.split())[:200]
