@@ -108,7 +108,9 @@ class LimitsCache:
         """Drops snapshots too old for any answer, a few at a time; runs by itself while there are any."""
         oldest = self._clock.now().steady_seconds - self._usable_seconds
         more = self._snapshots.forget_older(oldest, _SWEPT_AT_ONCE)
-        self._sweep = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         if len(self._snapshots):
             self._sweep_in(0.01 if more else self._usable_seconds)
 
