@@ -17,7 +17,7 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
-from meter.billing.provider_error import decode, one_line, read_error, retry_after_seconds
+from meter.billing.provider_error import decode, one_line, read_error, read_message, retry_after_seconds
 from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 
 # A provider that says one of these has not touched the events; after any other 5xx (and 408) it may have.
@@ -90,12 +90,19 @@ def _inserted(status: int, body: bytes, events_total: int, secret: str) -> Outco
     if not answer.success or len(answer.results) != events_total:
         found = f"{len(answer.results)} results for {events_total} events, success {str(answer.success).lower()}"
         return TryAgain(f"{status} with {found}", outcome_unknown=True)
-    undebited = {
-        index: one_line(result.creditDebit.reason, secret)
-        for index, result in enumerate(answer.results)
-        if result.creditDebit is not None and not result.creditDebit.debited
-    }
-    return Accepted([result.reference for result in answer.results], undebited)
+    return Accepted([result.reference for result in answer.results], _undebited(answer.results, secret))
+
+
+def _undebited(results: list[_Result], secret: str) -> dict[int, str]:
+    shown: dict[str, str] = {}  # a thousand events have few different reasons
+    undebited: dict[int, str] = {}
+    for index, result in enumerate(results):
+        debit = result.creditDebit
+        if debit is not None and not debit.debited:
+            if debit.reason not in shown:
+                shown[debit.reason] = one_line(debit.reason, secret)
+            undebited[index] = shown[debit.reason]
+    return undebited
 
 
 def _not_results(status: int, body: bytes, secret: str) -> Outcome:
@@ -131,9 +138,9 @@ def _begins_with(names: str, body: bytes) -> bool:
 
 
 def _failure(status: int, body: bytes, secret: str) -> str:
-    error = read_error(body, 0, secret)
-    if error is not None:
-        return one_line(f"{status} {error.message}", secret)
+    message = read_message(body, secret)
+    if message is not None:
+        return one_line(f"{status} {message}", secret)
     return str(status) if 500 <= status < 600 or not body else _not_the_provider(status, body, secret)
 
 

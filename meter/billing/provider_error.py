@@ -52,6 +52,15 @@ def read_error(body: bytes, events_total: int, secret: str) -> ProviderError | N
     return ProviderError(message, _named(answer.get("errors"), events_total, secret))
 
 
+def read_message(body: bytes, secret: str) -> str | None:
+    """What a JSON answer says in words, in the provider's form or nearly so (its 401 and 403 differ); for people."""
+    answer = decode(body)
+    if not isinstance(answer, dict):
+        return None
+    said = answer.get("message") or answer.get("error")
+    return one_line(_text(said), secret) if said else None
+
+
 def decode(body: bytes) -> object:
     """The JSON value; None for anything else."""
     try:

@@ -64,6 +64,7 @@ class Reply:
         """The parser found the end of a response."""
         if 100 <= self.status < 200 and self.status != 101:
             self.headers.clear()
+            self._ends_with_connection = False
         elif not self.complete:
             self.complete = True
             self.keep_alive = self._parser.should_keep_alive()

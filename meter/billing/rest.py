@@ -80,8 +80,11 @@ class RestBilling:
     async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
         """Ask for a customer's limits; `request` is passed on as it is. At most 16 of these are under way."""
         content = msgspec.json.encode(request)
-        async with self._limits_slots:
-            answer = await self._post(self._limits_url, content, Sending(lambda: True))
+        try:
+            async with asyncio.timeout(self._timeout_seconds), self._limits_slots:
+                answer = await self._post(self._limits_url, content, Sending(lambda: True))
+        except TimeoutError:  # while waiting for a slot
+            answer = self._too_late(Sending(lambda: True))
         if isinstance(answer, _NoAnswer):
             return LimitsUnavailable(answer.detail)
         wall_seconds = self._clock.now().wall_seconds
@@ -100,12 +103,15 @@ class RestBilling:
                 await response.aread()
                 return response
         except TimeoutError:
-            return _NoAnswer(f"no answer within {self._timeout_seconds:g} s", sending.complete)
+            return self._too_late(sending)
         except _NOTHING_SENT as error:
             return _NoAnswer(self._said(error), outcome_unknown=False)
         except httpx.HTTPError as error:
             detail = "not a member any more" if sending.forbidden else self._said(error)
             return _NoAnswer(detail, sending.complete)
+
+    def _too_late(self, sending: Sending) -> _NoAnswer:
+        return _NoAnswer(f"no answer within {self._timeout_seconds:g} s", sending.complete)
 
     def _said(self, error: Exception) -> str:
         return one_line(str(error) or type(error).__name__, self._secret_key)
@@ -125,7 +131,8 @@ def _root(base_url: str) -> str:
         url = httpx.URL(root)
     except httpx.InvalidURL as error:
         raise BadConfiguration([f"billing.base_url is not an address: {error}"]) from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+    reachable = url.scheme in ("http", "https") and url.host and 0 < (url.port or 80) < 65536
+    if not reachable or url.query or url.fragment:
         raise BadConfiguration(["billing.base_url must look like https://api.example.com"])
     return root
 

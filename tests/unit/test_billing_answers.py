@@ -128,6 +128,12 @@ def test_a_wrong_key_or_address_refuses_us_and_no_event(status: int, body: bytes
     assert found.detail.startswith(str(status))
 
 
+def test_a_key_of_the_other_environment_is_told_in_words() -> None:
+    """The provider's 403 has an object for a message, and no `statusCode`."""
+    body = b'{"message":{"code":"key_env_mismatch","keyEnvironment":"live","providerEnvironment":"sandbox"}}'
+    assert outcome(403, body) == Refused(Refusal.FORBIDDEN, "403 key_env_mismatch")
+
+
 def test_too_large_is_told_apart() -> None:
     """413 has its own plan, whoever says it (a proxy's answer is no JSON)."""
     assert outcome(413, b"<html>") == TooLarge()
