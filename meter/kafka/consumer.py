@@ -55,7 +55,7 @@ class KafkaSource:
         `on_assigned` must seek every partition it is told of; until they are resumed they are paused. What either
         raises is raised by `poll`.
         """
-        consumer = AIOKafkaConsumer(**self._consumer_options())
+        consumer = AIOKafkaConsumer(**self._options())
         admin = AIOKafkaAdminClient(**client_options(self._kafka))
         self._joined = consumer, admin
         try:
@@ -78,7 +78,7 @@ class KafkaSource:
         if self._fault is not None:
             self._fault_was_raised = True
             raise self._fault
-        consumer = self._consumer()
+        consumer = self.consumer
         try:
             async with asyncio.timeout(timeout_seconds + POLL_GRACE_SECONDS):
                 taken = await consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
@@ -94,17 +94,17 @@ class KafkaSource:
 
     def pause(self, partitions: Iterable[int]) -> None:
         """No records of these until they are resumed or assigned anew; those that are not ours are passed over."""
-        self._consumer().pause(*self._ours(partitions))
+        self.consumer.pause(*self._ours(partitions))
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Records of these again; those that are not ours are passed over."""
-        self._consumer().resume(*self._ours(partitions))
+        self.consumer.resume(*self._ours(partitions))
 
     async def position(self, partition: int) -> int:
         """The offset of the next record; beyond transaction markers. `Redelivered` when it is not ours."""
         try:
             async with reaching(f"find the position of partition {partition}", ANSWER_SECONDS):
-                position: int = await self._consumer().position(self._of(partition))
+                position: int = await self.consumer.position(self._of(partition))
         except Unavailable as error:
             if isinstance(error.__cause__, errors.IllegalStateError):
                 raise Redelivered(f"partition {partition} is not ours any longer") from error
@@ -114,7 +114,7 @@ class KafkaSource:
     def seek(self, partition: int, offset: int) -> None:
         """The next record comes from here; `Redelivered` when the partition is not ours."""
         try:
-            self._consumer().seek(self._of(partition), offset)
+            self.consumer.seek(self._of(partition), offset)
         except errors.IllegalStateError as error:
             raise Redelivered(f"partition {partition} is not ours any longer") from error
 
@@ -124,7 +124,7 @@ class KafkaSource:
         Raises `Redelivered` when we are no member any more or a partition is not ours, `Unavailable` when nobody
         answered in time: then the outcome is unknown, and must be read back first.
         """
-        consumer = self._consumer()
+        consumer = self.consumer
         member = membership_of(consumer)
         if member is None:
             raise Redelivered("not a member of the group: the events come again")
@@ -156,14 +156,14 @@ class KafkaSource:
 
     async def bounds(self, partitions: Iterable[int]) -> Mapping[int, Bounds]:
         """First offset kept, and the one after the last that can be read; raises `Unavailable`."""
-        consumer, wanted = self._consumer(), [self._of(partition) for partition in partitions]
+        consumer, wanted = self.consumer, [self._of(partition) for partition in partitions]
         async with reaching("ask where partitions begin and end", ANSWER_SECONDS):
             beginnings, ends = await asyncio.gather(consumer.beginning_offsets(wanted), consumer.end_offsets(wanted))
         return {of.partition: Bounds(beginnings[of], ends[of]) for of in wanted}
 
     async def offsets_at(self, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]:
         """The first offset at or after this time; the end where nothing is later."""
-        consumer = self._consumer()
+        consumer = self.consumer
         moments = {self._of(partition): max(0, int(wall_seconds * 1000)) for partition in partitions}
         async with reaching("look up offsets by time", ANSWER_SECONDS):
             found, ends = await asyncio.gather(consumer.offsets_for_times(moments), consumer.end_offsets(list(moments)))
@@ -208,7 +208,7 @@ class KafkaSource:
         except Exception as fault:  # raised by the next `poll`
             self._fault, self._fault_was_raised = fault, False
 
-    def _consumer_options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, object]:
         session_seconds = self._kafka.session_timeout_seconds
         return {
             **client_options(self._kafka),
@@ -227,7 +227,9 @@ class KafkaSource:
             "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
         }
 
-    def _consumer(self) -> AIOKafkaConsumer:
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """aiokafka's own; raises `Unavailable` before `start` and after `close`."""
         if self._joined is None:
             raise Unavailable("not connected to Kafka")
         return self._joined[0]
@@ -241,7 +243,7 @@ class KafkaSource:
         return TopicPartition(self._kafka.topic, partition)
 
     def _ours(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        assigned = self._consumer().assignment()
+        assigned = self.consumer.assignment()
         return [of for of in map(self._of, partitions) if of in assigned]
 
 
