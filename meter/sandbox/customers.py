@@ -55,7 +55,8 @@ def read_customer(body: Reading, now: float, reference: str | None = None) -> Cu
     """A customer from a checked body, with a new reference unless one is given. Raises ProviderError (400)."""
     email = body.text("email", required=True)
     if email is not None and not _EMAIL.fullmatch(email):
-        issue = {"code": "invalid_string", "validation": "email", "path": ["email"], "message": "Invalid email format"}
+        path = [*body.path, "email"]
+        issue = {"code": "invalid_string", "validation": "email", "path": path, "message": "Invalid email format"}
         body.issues.append(issue)
     name = body.text("name")
     telephone = body.text("telephone")

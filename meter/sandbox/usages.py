@@ -95,7 +95,7 @@ def read_bulk(body: bytes, now: float) -> list[Usage]:
         usages = []
     if usages and _plainly_good(usages, body, now):
         return usages
-    return _read_events(decode(body), now)
+    return read_thoroughly(decode(body), now)
 
 
 def _plainly_good(usages: Sequence[Usage], body: bytes, now: float) -> bool:
@@ -118,7 +118,8 @@ def _plainly_good(usages: Sequence[Usage], body: bytes, now: float) -> bool:
     return True
 
 
-def _read_events(data: object, now: float) -> list[Usage]:
+def read_thoroughly(data: object, now: float) -> list[Usage]:
+    """The events of a decoded bulk body, in any spelling. Raises ProviderError (400) that names every fault."""
     issues: list[Issue] = []
     body = Reading(data, (), issues)
     name = "records" if "events" not in body.data and "records" in body.data else "events"

@@ -1,0 +1,238 @@
+"""The sandbox as a process and over real connections: cuts, delays, stopping, kill -9."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from meter.sandbox.app import Sandbox
+from meter.sandbox.server import listen, running
+from meter.sandbox.store import CannotOpenError, Store
+from tests.sandboxes import BULK, USAGES, event, rows
+from tests.waiting import eventually
+
+KEY = {"x-api-key": "sk_sandbox_test"}
+
+
+@asynccontextmanager
+async def served(*faults: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a sandbox on a free port, with faults on the bulk route."""
+    with closing(Store()) as store:
+        async with running(Sandbox(store)) as url, httpx.AsyncClient(base_url=url, headers=KEY) as client:
+            put = await client.put("/sandbox/faults", json=[{"route": BULK, **fault} for fault in faults])
+            assert put.status_code == 200, put.text
+            yield client
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`meter sandbox` on a free port: the process and its address."""
+    command = [sys.executable, "-m", "meter", "sandbox", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running_process:
+        assert running_process.stdout is not None
+        try:
+            words = running_process.stdout.readline().split()
+            yield running_process, next(word for word in words if word.startswith("http://"))
+        finally:
+            with suppress(ProcessLookupError):
+                running_process.kill()
+
+
+def batch(number: int, size: int = 100) -> dict[str, Any]:
+    """Events with keys of their own."""
+    return {"events": [event(idempotencyKey=f"{number}-{index}") for index in range(size)]}
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("cut_before_commit", 0), ("cut_after_commit", 100)])
+async def test_a_cut_resets_the_connection(kind: str, kept: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """The client sees a broken connection and no byte of an answer; the server goes on and prints nothing."""
+    async with served({"kind": kind, "count": 1}) as client:
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await client.post(BULK, json=batch(1))
+        assert (await client.get("/sandbox/totals")).json()["usages"] == kept
+        assert (await client.post(BULK, json=batch(1))).status_code == 200
+        assert (await client.get("/sandbox/totals")).json()["usages"] == 100
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_delay_holds_up_nobody_else() -> None:
+    """While one request waits, others are answered; then it is recorded."""
+    async with served({"kind": "delay", "seconds": 0.5, "count": 1}) as client:
+        slow = asyncio.create_task(client.post(BULK, json=batch(1)))
+        await eventually(lambda: _struck(client), 5, "the delayed request has arrived")
+        assert (await client.post(BULK, json=batch(2))).status_code == 200
+        assert not slow.done()
+        assert (await slow).status_code == 200
+        assert (await client.get("/sandbox/totals")).json()["usages"] == 200
+
+
+async def test_a_delayed_request_is_recorded_although_its_client_has_left() -> None:
+    """A timeout at the client says nothing about what the provider does."""
+    async with served({"kind": "delay", "seconds": 0.3}) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(BULK, json=batch(1), timeout=0.1)
+        await eventually(lambda: _usages(client, 100), 5, "the abandoned request was recorded")
+
+
+async def test_late_commit_inserts_after_the_client_has_gone() -> None:
+    """Nothing while the client waits; everything a while after it has given up."""
+    async with served({"kind": "late_commit", "seconds": 0.2}) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(BULK, json=batch(1), timeout=0.2)
+        assert not await _usages(client, 100)
+        await eventually(lambda: _usages(client, 100), 5, "the late insert has happened")
+
+
+async def test_a_client_that_leaves_in_the_middle_harms_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    """Half a request is no request, and no reason to print anything."""
+    async with served() as client:
+        port = client.base_url.port
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"POST /v1/sdk/usages HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{")
+        assert (await client.post(BULK, json=batch(1))).status_code == 200
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_stopping_waits_for_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
+    """A request that a fault holds for minutes is cut when the server stops, quietly and unrecorded."""
+    with closing(Store()) as store:
+        async with httpx.AsyncClient(headers=KEY) as client:
+            async with running(Sandbox(store)) as url, asyncio.timeout(10):
+                await client.put(f"{url}/sandbox/faults", json=[{"route": BULK, "kind": "delay", "seconds": 600}])
+                slow = asyncio.create_task(client.post(f"{url}{BULK}", json=batch(1)))
+                await eventually(lambda: _struck(client, url), 5, "the delayed request has arrived")
+            with pytest.raises(httpx.TransportError):
+                await slow
+        assert store.totals().usages == 0
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
+    """Killed in the middle of a load: every acknowledged event is in the file, none twice, and batches are whole."""
+    data = str(tmp_path / "sandbox.db")
+    acknowledged: list[int] = []
+    with process("--data", data) as (killed, url):
+        async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
+
+            async def load(start: int) -> None:
+                for number in range(start, 100_000, 4):
+                    answer = await client.post(BULK, json=batch(number))
+                    acknowledged.append(number)
+                    assert answer.status_code == 200
+
+            loads = [asyncio.create_task(load(start)) for start in range(4)]
+            await eventually(lambda: len(acknowledged) >= 20, 30, "twenty batches are acknowledged")
+            killed.kill()
+            results = await asyncio.gather(*loads, return_exceptions=True)
+            assert all(isinstance(result, httpx.TransportError) for result in results), results
+    with closing(Store(Path(data))) as store:
+        keys = [row.usage.idempotency_key for row in store.usages_after(0, 1_000_000)]
+        assert store.totals().usages == len(keys)
+    assert len(keys) == len(set(keys))
+    assert {f"{number}-{index}" for number in acknowledged for index in range(100)} <= set(keys)
+    assert len(keys) % 100 == 0
+
+
+async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Keys, references, allowance and totals survive; a repeat after the restart is still a repeat."""
+    data = str(tmp_path / "sandbox.db")
+    references: list[str] = []
+    for expected in ("plan_not_credit_based", "duplicate"):
+        with process("--data", data) as (running_process, url):
+            async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
+                if not references:
+                    await client.post("/sandbox/customers", json={"reference": "cus_1"})
+                    await client.post("/sandbox/products", json={"reference": "prd_1", "plan": {"freeUnits": 9}})
+                refs = {"customerRef": "cus_1", "productRef": "prd_1"}
+                await client.post("/v1/sdk/limits", json=refs)
+                answer = (await client.post(USAGES, json={**refs, "units": 4, "idempotencyKey": "k"})).json()
+                assert answer["creditDebit"]["reason"] == expected
+                assert (await client.post("/v1/sdk/limits", json=refs)).json()["remaining"] == 5
+                assert len(await rows(client)) == 1
+            references.append(answer["reference"])
+            running_process.terminate()
+            assert running_process.wait(10) == 0
+    assert references[0] == references[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
+    """Exit 0 and nothing on stderr, idle connections or not."""
+    with process() as (running_process, url):
+        async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
+            assert (await client.post(BULK, json=batch(1))).status_code == 200
+            running_process.send_signal(number)
+            assert await asyncio.to_thread(running_process.wait, 10) == 0
+        assert running_process.stderr is not None
+        assert running_process.stderr.read() == ""
+
+
+async def test_only_the_given_key_opens_it_and_faults_come_from_a_file(tmp_path: Path) -> None:
+    """`--key` and `--faults` do what they say, and a reset turns the file's faults on again."""
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps([{"route": BULK, "kind": "status", "status": 503, "count": 1}]))
+    with process("--key", "sk_1", "--faults", str(faults)) as (_, url):
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.post(BULK, json=batch(1), headers=KEY)).status_code == 401
+            good = {"x-api-key": "sk_1"}
+            assert [(await client.post(BULK, json=batch(1), headers=good)).status_code for _ in "12"] == [503, 200]
+            await client.post("/sandbox/reset")
+            assert (await client.post(BULK, json=batch(1), headers=good)).status_code == 503
+
+
+def _refused(*arguments: str) -> str:
+    """What `meter sandbox` says before it exits with 2."""
+    command = [sys.executable, "-m", "meter", "sandbox", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2, ended
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    return ended.stderr
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    """Exit 2, with the address in it."""
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}: " in _refused("--port", port)
+
+
+def test_a_data_file_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    """A folder that is missing, a file that is something else, and a file in use by another sandbox: exit 2."""
+    other = tmp_path / "other"
+    other.write_text("this is no database, but it is long enough to be looked at as if it were one. " * 20)
+    used = tmp_path / "used.db"
+    with closing(Store(used)):
+        for path in (tmp_path / "nowhere" / "x.db", other, used):
+            assert str(path) in _refused("--port", "0", "--data", str(path))
+
+
+def test_bad_faults_are_one_sentence(tmp_path: Path) -> None:
+    """A file that is missing and one that means nothing: exit 2, with its name."""
+    bad = tmp_path / "faults.json"
+    bad.write_text('[{"route": "/v1/sdk/limits", "kind": "explode"}]')
+    assert "explode" in _refused("--port", "0", "--faults", str(bad))
+    assert "nothing.json" in _refused("--port", "0", "--faults", str(tmp_path / "nothing.json"))
+
+
+def test_one_file_has_one_sandbox(tmp_path: Path) -> None:
+    """Two processes over one file would each count alone."""
+    with closing(Store(tmp_path / "x.db")), pytest.raises(CannotOpenError, match="locked"):
+        Store(tmp_path / "x.db")
+
+
+async def _struck(client: httpx.AsyncClient, url: str = "") -> bool:
+    return bool((await client.get(f"{url}/sandbox/faults")).json()[0]["struck"])
+
+
+async def _usages(client: httpx.AsyncClient, count: int) -> bool:
+    return bool((await client.get("/sandbox/totals")).json()["usages"] == count)

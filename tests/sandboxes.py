@@ -1,0 +1,79 @@
+"""A sandbox in this process, as tests want it: known customer and product, a clock that stands still, no network."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from typing import Any
+
+import httpx
+
+from meter.sandbox.app import Sandbox
+from meter.sandbox.faults import Fault
+from meter.sandbox.store import Store
+
+NOW = 1_773_576_000.0
+"""2026-03-15T12:00:00Z."""
+
+CUSTOMER, PRODUCT = "cus_0VXPU8NE", "prd_P9Q0R1S2"
+USAGES, BULK, LIMITS = "/v1/sdk/usages", "/v1/sdk/usages/bulk", "/v1/sdk/limits"
+
+
+class FixedClock:
+    """Unix seconds that change when the test says so."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def client_of(
+    store: Store | None = None,
+    *,
+    key: str | None = None,
+    faults: Sequence[Fault] = (),
+    clock: FixedClock | None = None,
+    sent_key: str = "sk_sandbox_test",
+    peer: str = "127.0.0.1",
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a sandbox of its own, or of one over a `store` that stays open."""
+    with closing(Store()) as empty:
+        sandbox = Sandbox(store or empty, key=key, faults=faults, now=clock or FixedClock())
+        transport = httpx.ASGITransport(app=sandbox, client=(peer, 40000))
+        headers = {"authorization": f"Bearer {sent_key}"} if sent_key else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:
+            yield client
+
+
+async def known(client: httpx.AsyncClient, free_units: int | None = 10) -> None:
+    """Give the sandbox CUSTOMER and PRODUCT with a free default plan of `free_units` a month (None: no plan)."""
+    plan = {} if free_units is None else {"plan": {"freeUnits": free_units}}
+    (await client.post("/sandbox/customers", json={"reference": CUSTOMER})).raise_for_status()
+    (await client.post("/sandbox/products", json={"reference": PRODUCT, **plan})).raise_for_status()
+
+
+async def remaining(client: httpx.AsyncClient) -> int:
+    """What `/limits` says is left for CUSTOMER and PRODUCT."""
+    answer = await client.post(LIMITS, json={"customerRef": CUSTOMER, "productRef": PRODUCT})
+    answer.raise_for_status()
+    left = answer.json()["remaining"]
+    assert isinstance(left, int)
+    return left
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """A successful unit of CUSTOMER and PRODUCT, with `fields` in place of its own."""
+    return {"customerRef": CUSTOMER, "productRef": PRODUCT, **fields}
+
+
+async def rows(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Every usage that the sandbox keeps, page by page."""
+    found: list[dict[str, Any]] = []
+    after = 0
+    while True:
+        page = (await client.get("/sandbox/usages", params={"after": after, "limit": 100})).json()
+        if not page["usages"]:
+            return found
+        found += page["usages"]
+        after = page["next"]
