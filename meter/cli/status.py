@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,6 @@ if TYPE_CHECKING:  # rich and httpx are loaded when the command runs
     from meter.cli.running import Daemon
 
 REFRESH_SECONDS = 1.0
-EVENT_ENDS = ("accepted", "duplicate", "dead_lettered", "released", "held")
 
 
 def status(
@@ -30,6 +28,7 @@ def status(
     from rich.console import Console
 
     from meter.cli.running import Daemon
+    from meter.cli.status_page import page
 
     console = Console(highlight=False)
     with Daemon(read_settings(config).http) as daemon:
@@ -43,59 +42,52 @@ def status(
 
 def _ask(daemon: "Daemon") -> dict[str, Any]:
     """`/status` with `ready` and `reasons` of `/readyz` beside it."""
-    ready = daemon.get("/readyz", also=503)
-    reasons = ready.get("reasons") or []
+    reasons = daemon.get("/readyz", also=503).get("reasons") or []
     return {**daemon.get("/status"), "ready": not reasons, "reasons": reasons}
 
 
 def _watch(daemon: "Daemon", console: "Console") -> None:
-    """A daemon that goes away stays on the screen as such: it may be restarting."""
     from rich.live import Live
 
+    pages = _Pages(daemon)
     try:
-        with Live(page(daemon.address, _ask(daemon)), console=console, auto_refresh=False) as live:
+        with Live(pages.first(), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(REFRESH_SECONDS)
-                try:
-                    live.update(page(daemon.address, _ask(daemon)), refresh=True)
-                except CommandFailed as error:
-                    live.update(str(error), refresh=True)
+                live.update(pages.following(), refresh=True)
     except KeyboardInterrupt:
         return  # Ctrl-C is how one leaves
 
 
-def page(address: str, answer: Mapping[str, Any]) -> "RenderableType":
-    """The whole answer; every number stands beside its name, so that nothing needs colour."""
-    from rich.console import Group
-    from rich.text import Text
+class _Pages:
+    """One page after the other; from two of them comes the rate."""
 
-    billing: Mapping[str, Any] = answer.get("billing") or {}
-    state = "ready" if answer.get("ready") else "not ready"
-    lines = [Text(f"meter at {address}: {state}", style="bold")]
-    lines += [Text(f"  because {reason}", style="yellow") for reason in answer.get("reasons") or []]
-    why = f" ({billing['reason']})" if billing.get("reason") else ""
-    lines.append(Text(f"billing  {billing.get('state', 'unknown')}{why}"))
-    lines.append(Text(invariant_line(answer.get("events") or {})))
-    return Group(*lines, _partitions(answer.get("partitions") or []))
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+        self._consumed = 0
+        self._at_seconds = 0.0
 
+    def first(self) -> "RenderableType":
+        """Raises `CommandFailed` when there is no daemon."""
+        from meter.cli.status_page import page
 
-def invariant_line(events: Mapping[str, Any]) -> str:
-    """`consumed = accepted + duplicate + dead-lettered + released + held`, with what is true right now."""
-    parts = [f"{int(events.get(end) or 0):,} {end.replace('_', '-')}" for end in EVENT_ENDS]
-    consumed = int(events.get("consumed") or 0)
-    holds = consumed == sum(int(events.get(end) or 0) for end in EVENT_ENDS)
-    return f"events   {consumed:,} consumed {'=' if holds else 'IS NOT'} {' + '.join(parts)}"
+        answer = _ask(self._daemon)
+        self._rate(answer)
+        return page(self._daemon.address, answer)
 
+    def following(self) -> "RenderableType":
+        """A daemon that has gone away stays on the screen as such: it may be restarting."""
+        from meter.cli.status_page import page
 
-def _partitions(rows: list[Mapping[str, Any]]) -> "RenderableType":
-    from rich.table import Table
+        try:
+            answer = _ask(self._daemon)
+        except CommandFailed as error:
+            return str(error)
+        return page(self._daemon.address, answer, self._rate(answer))
 
-    if not rows:
-        return "no partitions are assigned"
-    columns = ("partition", "position", "committed", "end", "lag")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right")
-    for row in sorted(rows, key=lambda row: int(row.get("partition") or 0)):
-        table.add_row(*("-" if row.get(column) is None else f"{row[column]}" for column in columns))
-    return table
+    def _rate(self, answer: dict[str, Any]) -> float:
+        """Events a second since the answer before; a daemon that was restarted counts from 0."""
+        now, consumed = time.monotonic(), int((answer.get("events") or {}).get("consumed") or 0)
+        rate = max(0, consumed - self._consumed) / max(now - self._at_seconds, 0.001)
+        self._consumed, self._at_seconds = consumed, now
+        return rate

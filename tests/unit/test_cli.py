@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from meter.cli import app
 from meter.cli.dead_letters import as_text
 from meter.cli.limits import described
-from meter.cli.status import invariant_line
+from meter.cli.status_page import invariant
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("METER_", "SOLVAPAY_"))}
 NOBODY = "127.0.0.1:9"  # the discard port: nothing listens there
@@ -239,6 +239,30 @@ def test_status_piped_is_printed_once(tmp_path: Path, daemon: dict[str, str]) ->
     assert "\x1b" not in done.stdout
 
 
+def test_status_on_a_terminal_goes_on_until_ctrl_c(tmp_path: Path, daemon: dict[str, str]) -> None:
+    """It is drawn again with the rate; Ctrl-C is how one leaves, so it is no failure."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "meter", "status"]
+    environ = {**CLEAN, **daemon, "TERM": "xterm", "COLUMNS": "160"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while b"a second)" not in seen:
+            seen += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            _drain(ours)
+        assert process.returncode == 0
+    os.close(ours)
+    assert b"not ready" in seen
+
+
+def _drain(terminal: int) -> None:
+    """What a terminal does: read, until the program has closed its side."""
+    with suppress(OSError):
+        os.read(terminal, 4096)
+
+
 def test_status_as_json_is_status_and_readiness(tmp_path: Path, daemon: dict[str, str]) -> None:
     """The body of /status with `ready` and `reasons` beside it."""
     answer = json.loads(meter("status", "--json", folder=tmp_path, environ=daemon).stdout)
@@ -247,7 +271,7 @@ def test_status_as_json_is_status_and_readiness(tmp_path: Path, daemon: dict[str
 
 def test_a_status_that_does_not_add_up_says_so() -> None:
     """The line is an equation only when it is true."""
-    assert "5 consumed IS NOT 1 accepted" in invariant_line({"consumed": 5, "accepted": 1})
+    assert "5 consumed IS NOT 1 accepted" in invariant({"consumed": 5, "accepted": 1})
 
 
 def test_unlimited_and_policy_answers_are_named_as_such() -> None:
