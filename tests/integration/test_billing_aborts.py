@@ -73,6 +73,16 @@ async def test_without_a_lease_nothing_is_sent(billing_at: BillingAt) -> None:
         assert server.connections == []
 
 
+async def test_a_lease_that_ends_while_connecting_sends_nothing(billing_at: BillingAt) -> None:
+    """Permission is asked again directly before the first byte."""
+    answers = iter([True, False])
+    async with running(RecordingServer()) as server:
+        outcome = await billing_at(server.url, LIMIT_SECONDS).record_bulk(SMALL, lambda: next(answers))
+        assert outcome == TryAgain("not a member any more", outcome_unknown=False)
+        await eventually(lambda: server.ends() == ["reset"], LIMIT_SECONDS, "the end of the connection")
+        assert server.connections[0].received == b""
+
+
 async def test_a_lease_that_ends_in_the_middle_of_a_body_leaves_it_incomplete(billing_at: BillingAt) -> None:
     """M1: the rest is never written, also when the provider reads again; and we know that nothing was billed."""
     lease = Lease()
