@@ -28,7 +28,7 @@ def kafka(
     from meter.localkafka import LocalKafka
 
     try:
-        with _sigterm_as_ctrl_c(), LocalKafka(port=port, data=data.absolute() if data else None) as broker:
+        with _signals_interrupt(), LocalKafka(port=port, data=data.absolute() if data else None) as broker:
             typer.echo(_welcome(broker, kept=data is not None))
             broker.wait()
             raise CommandFailed(f"Kafka has ended by itself; the end of its log:\n{broker.log_tail()}")
@@ -46,12 +46,15 @@ def _welcome(broker: "LocalKafka", *, kept: bool) -> str:
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does; so does SIGINT where a script's `&` has switched it off."""
+
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -88,19 +88,13 @@ class LocalKafka:
         """Start the broker and return once it answers; downloads it first if need be (not part of the limit).
 
         Raises `UserMistake` when a port or the folder cannot be used, `CommandFailed` when it cannot be downloaded
-        or does not come up, then with the end of its log.
+        or does not come up, then with the end of its log. After an error nothing is held, as after `close`.
         """
-        self._ports = self._ports or self._choose_ports()
-        classes = class_path(self._cache)
-        self._prepare_data()
-        java = [java_program(), *self._java_options(classes)]
-        properties = self.data / "server.properties"
-        properties.touch(mode=0o600)  # holds the passwords of the SASL listener
-        properties.write_text(server_properties(self._records, self._ports, self._login))
-        if not (self._records / "meta.properties").exists():
-            self._format(java, properties)
-        self._process = KeptProcess([*java, "kafka.Kafka", str(properties)], self.log_file)
-        self._wait_until_it_answers(limit_seconds)
+        try:
+            self._start(limit_seconds)
+        except BaseException:
+            self.close()
+            raise
 
     def stop(self, limit_seconds: float = 15) -> None:
         """End the broker in order, by force after the limit. Its data stays. Repeating it does nothing."""
@@ -137,17 +131,26 @@ class LocalKafka:
         return _last_lines(self.log_file.read_text(errors="replace"))
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _start(self, limit_seconds: float) -> None:
+        self._ports = self._ports or self._choose_ports()
+        classes = class_path(self._cache)
+        self._prepare_data()
+        java = [java_program(), *self._java_options(classes)]
+        properties = self.data / "server.properties"
+        properties.touch(mode=0o600)  # holds the passwords of the SASL listener
+        properties.write_text(server_properties(self._records, self._ports, self._login))
+        if not (self._records / "meta.properties").exists():
+            self._format(java, properties)
+        self._process = KeptProcess([*java, "kafka.Kafka", str(properties)], self.log_file)
+        self._wait_until_it_answers(limit_seconds)
 
     @property
     def _records(self) -> Path:
@@ -218,7 +221,7 @@ class LocalKafka:
             if late or not self.running:
                 self.kill()
                 what = f"did not answer within {limit_seconds:g} s" if late else "ended while it started"
-                raise CommandFailed(f"Kafka {what}; the end of {self.log_file}:\n{self.log_tail()}")
+                raise CommandFailed(f"Kafka {what}; the end of its log:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 
 

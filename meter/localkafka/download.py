@@ -5,6 +5,7 @@ The only module that imports jgo, which comes with the `kafka` extra; import it 
 
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from meter.errors import CommandFailed
 
 PARALLEL_DOWNLOADS = 4
-RETRY_PAUSES_SECONDS = (0.5, 2.0)
+RETRY_PAUSES_SECONDS = (0.2, 1.0)
 CONNECT_TIMEOUT_SECONDS = 10
 
 # What jgo lets out when a file cannot be had: requests' errors are OSErrors, the rest is its own RuntimeError.
@@ -73,10 +74,19 @@ def _fetch(context: MavenContext, coordinates: tuple[str, ...], folder: Path, co
         inputs, transitive = context.resolver.resolve([context.create_dependency(name) for name in coordinates])
         artifacts = [dependency.artifact for dependency in (*inputs, *transitive)]
         progress.update(task, description="downloading Apache Kafka (44 MB, once): jars", total=len(artifacts))
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-            for jar in as_completed([pool.submit(artifact.resolve) for artifact in artifacts]):
-                shutil.move(jar.result(), folder)
-                progress.advance(task)
+        for jar in _resolved(artifacts):
+            shutil.move(jar, folder)
+            progress.advance(task)
+
+
+def _resolved(artifacts: Sequence[Artifact]) -> Iterator[Path]:
+    """The files as they arrive; after a failure, or Ctrl-C, nothing more is begun."""
+    pool = ThreadPoolExecutor(PARALLEL_DOWNLOADS)
+    try:
+        for jar in as_completed([pool.submit(artifact.resolve) for artifact in artifacts]):
+            yield jar.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _sentence(coordinates: tuple[str, ...], fault: BaseException) -> str:

@@ -5,12 +5,15 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import trustme
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from meter.errors import CommandFailed
-from meter.localkafka import LocalKafka
+from meter.localkafka import LocalKafka, Login
 from meter.localkafka.jars import cache_folder, class_path
 from tests.waiting import eventually
 
@@ -48,9 +51,20 @@ class Broker:
         return self.kafka
 
 
+@dataclass(frozen=True)
+class SecuredBroker:
+    """A cluster with a SASL_SSL listener; clients trust the PEM file `authority`. `open_servers` needs no login."""
+
+    bootstrap_servers: str
+    open_servers: str
+    authority: Path
+    plain_user: tuple[str, str]
+    scram_user: tuple[str, str]
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download Kafka before the first test: its time limit is for the test, not for the network."""
-    wanted = {"broker", "own_broker"}
+    wanted = {"broker", "own_broker", "secured_broker"}
     if session.config.option.collectonly or not any(wanted & set(_fixtures(item)) for item in session.items):
         return
     with suppress(CommandFailed):  # said by the fixture, at the tests that need it
@@ -70,6 +84,27 @@ def broker() -> Iterator[Broker]:
         return
     with LocalKafka() as kafka:
         yield Broker(kafka.bootstrap_servers, kafka)
+
+
+@pytest.fixture(scope="session")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker of the run that also listens for TLS with a login, one user for PLAIN and one for SCRAM-SHA-256."""
+    certificate, authority = _certificates(tmp_path_factory.mktemp("certificates"))
+    plain, scram = ("meter", 'a "quoted" secret'), ("meter-scram", "another-secret")
+    with LocalKafka(login=Login(certificate, authority, dict([plain]), dict([scram]))) as kafka:
+        yield SecuredBroker(kafka.login_bootstrap_servers, kafka.bootstrap_servers, authority, plain, scram)
+
+
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """The broker's key with its certificate, and the authority: throw-away, for 127.0.0.1."""
+    issuer = trustme.CA(key_type=trustme.KeyType.RSA)
+    issued = issuer.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # the only form that Kafka reads
+    certificate, authority = folder / "broker.pem", folder / "authority.pem"
+    certificate.write_bytes(pem + b"".join(part.bytes() for part in issued.cert_chain_pems))
+    issuer.cert_pem.write_to_path(str(authority))
+    return certificate, authority
 
 
 @pytest.fixture

@@ -3,10 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from meter.errors import CommandFailed
+from meter.localkafka import LocalKafka
 from tests.integration.conftest import Broker, MakeBroker, MakeTopic
+from tests.waiting import eventually
 
 
 async def produce(servers: str, topic: str, count: int) -> None:
@@ -59,3 +64,35 @@ async def test_acknowledged_records_survive_the_death_of_the_broker(own_broker: 
     await asyncio.to_thread(broker.restart)
 
     assert sorted(await read_all(broker.bootstrap_servers, name, 4)) == list(range(20_000))
+
+
+async def test_short_session_timeouts_are_allowed(broker: Broker, topic: MakeTopic) -> None:
+    """Tests that lose a member need not wait for it long: 1 s is accepted by the group's coordinator."""
+    name = await topic(partitions=2)
+    consumer = AIOKafkaConsumer(
+        name,
+        group_id=name,
+        bootstrap_servers=broker.bootstrap_servers,
+        session_timeout_ms=1_000,
+        heartbeat_interval_ms=300,
+    )
+    await consumer.start()
+    try:
+        await eventually(consumer.assignment, 20, "both partitions are assigned")
+    finally:
+        await consumer.stop()
+
+
+def test_a_broker_that_does_not_come_up_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    """One that cannot work ends at once with the reason in its own words, not after the time limit."""
+    with pytest.raises(CommandFailed, match=r"(?s)Kafka cannot prepare .*heap"):
+        LocalKafka(data=tmp_path, memory_mebibytes=1).start()
+
+
+def test_a_broker_with_damaged_data_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    """The same for a node that starts and gives up."""
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=7\n")
+
+    with pytest.raises(CommandFailed, match=r"(?s)Kafka ended while it started; the end of its log:.*node"):
+        LocalKafka(data=tmp_path).start()

@@ -1,0 +1,119 @@
+"""`meter kafka`, run as a user runs it."""
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from meter.localkafka.ports import HOST, any_free
+from meter.localkafka.probe import answers
+from tests.integration.conftest import create_topic
+from tests.waiting import eventually
+
+StartCommand = Callable[..., Coroutine[None, None, Process]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[StartCommand]:
+    """Starts `meter kafka` with options; what still runs at the end of the test is killed."""
+    async with AsyncExitStack() as started:
+
+        async def command(*options: object) -> Process:
+            words = [sys.executable, "-m", "meter", "kafka", *map(str, options)]
+            process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
+            started.push_async_callback(end, process)
+            return process
+
+        yield command
+
+
+async def end(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def welcome(process: Process) -> str:
+    """What the command prints once its broker answers."""
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readuntil(b"stops it.\n"), 45)).decode()
+
+
+async def outcome(process: Process) -> tuple[int | None, str]:
+    """Exit code and what went to standard error."""
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    return process.returncode, errors.decode()
+
+
+def is_folder(path: str) -> bool:
+    return Path(path).is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_in_order(start: StartCommand, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM: exit code 0, the port free, the temporary data deleted."""
+    port = any_free()
+    process = await start("--port", port)
+    data = re.search(r"data: (\S+) \(deleted at the end", await welcome(process))
+    assert data is not None
+    assert is_folder(data[1])
+
+    process.send_signal(number)
+
+    assert await outcome(process) == (0, "")
+    assert not is_folder(data[1])
+    assert not answers(HOST, port, 0.2)
+
+
+async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tmp_path: Path) -> None:
+    """With --data a second run goes on where the first one was killed; a run beside it is refused."""
+    port = any_free()
+    first = await start("--port", port, "--data", tmp_path)
+    assert f"data: {tmp_path}\n" in await welcome(first)
+    await create_topic(f"{HOST}:{port}", "kept", 3)
+    code, said = await outcome(await start("--port", any_free(), "--data", tmp_path))
+    assert (code, said) == (2, f"meter: another broker uses the data folder {tmp_path}: choose another with --data\n")
+
+    first.kill()
+    await eventually(lambda: not answers(HOST, port, 0.2), 10, "the broker has ended with its command")
+    await welcome(await start("--port", port, "--data", tmp_path))
+
+    assert "kept" in await topics(f"{HOST}:{port}")
+
+
+async def topics(servers: str) -> list[str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        return list(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
+async def test_a_port_in_use_is_said_before_anything_else(start: StartCommand) -> None:
+    """Exit code 2 and one sentence with the way out."""
+    with socket.create_server((HOST, 0)) as other:
+        port = other.getsockname()[1]
+
+        code, said = await outcome(await start("--port", port))
+
+    sentence = f"meter: port {port} is in use on {HOST}: stop what listens there or choose another with --port\n"
+    assert (code, said) == (2, sentence)
+
+
+async def test_a_data_folder_that_is_a_file_is_refused(start: StartCommand, tmp_path: Path) -> None:
+    """Exit code 2 and one sentence."""
+    (tmp_path / "file").touch()
+
+    code, said = await outcome(await start("--port", any_free(), "--data", tmp_path / "file"))
+
+    assert code == 2
+    assert said.startswith(f"meter: cannot use the data folder {tmp_path / 'file'}: ")
