@@ -57,8 +57,16 @@ def _read_file(path: Path, sources: Sources) -> None:
         elif section not in sections:
             sources.faults.append(_unknown_section(section, sections))
         else:
-            for option, value in content.items():
-                _take(f"{section}.{option}", f"{section}.{option}", value, options, sources)
+            _read_section(section, content, options, sources)
+
+
+def _read_section(section: str, content: Mapping[str, object], options: list[str], sources: Sources) -> None:
+    for option, value in content.items():
+        name = f"{section}.{option}"
+        if name in options:
+            sources.given[name] = Given(value, name)
+        else:
+            sources.faults.append(_unknown_option(name, _closest(name, options)))
 
 
 def _one_line(error: ValueError) -> str:
@@ -69,7 +77,7 @@ def _one_line(error: ValueError) -> str:
 def _misplaced(name: str, sections: list[str], options: list[str]) -> str:
     if name in sections:
         return f"{name} is a section: write [{name}] and its options below it"
-    return f"{name} is not an option{_did_you_mean(name, options)}"
+    return _unknown_option(name, _closest(name, options))
 
 
 def _unknown_section(section: str, sections: list[str]) -> str:
@@ -77,35 +85,23 @@ def _unknown_section(section: str, sections: list[str]) -> str:
     return f"[{section}] is not a section" + (f"; did you mean [{suggestion}]?" if suggestion else "")
 
 
-def _take(option: str, name: str, value: object, options: list[str], sources: Sources) -> None:
-    if option in options:
-        sources.given[option] = Given(value, name)
-        return
-    suggestion = _closest(option, options)
-    if suggestion and name.startswith(PREFIX):
-        suggestion = variable_name(suggestion)
-    sources.faults.append(f"{name} is not an option" + (f"; did you mean {suggestion}?" if suggestion else ""))
+def _unknown_option(name: str, suggestion: str | None) -> str:
+    return f"{name} is not an option" + (f"; did you mean {suggestion}?" if suggestion else "")
 
 
 def _read_environment(environ: Mapping[str, str], sources: Sources) -> None:
     """An empty variable counts as one that is not set, as compose files and shells leave them behind."""
     options, _ = _names()
-    for name, option in PROVIDER_VARIABLES.items():
+    ours = {variable_name(option): option for option in options}
+    for name, option in (PROVIDER_VARIABLES | ours).items():
         value = _variable(name, option, environ, sources)
         if value is not None:
             sources.given[option] = value
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name.startswith(FOREIGN_VARIABLES):
-            continue
-        option = name.removeprefix(PREFIX).lower().replace("__", ".", 1)
-        if option.endswith("_file") and option.removesuffix("_file") in SECRETS:
-            name, option = name[: -len("_file")], option.removesuffix("_file")
-            if environ.get(name):
-                continue  # `_variable` sees both when the plain name's turn comes
-        if option not in options:
-            _take(option, name, environ[name], options, sources)
-        elif (value := _variable(name, option, environ, sources)) is not None:
-            sources.given[option] = value
+    known = ours.keys() | {f"{name}_FILE" for name, option in ours.items() if option in SECRETS}
+    for name in sorted(environ.keys() - known):
+        if name.startswith(PREFIX) and not name.startswith(FOREIGN_VARIABLES):
+            meant = _closest(name.removeprefix(PREFIX).lower().replace("__", ".", 1), options)
+            sources.faults.append(_unknown_option(name, meant and variable_name(meant)))
 
 
 def _variable(name: str, option: str, environ: Mapping[str, str], sources: Sources) -> Given | None:
@@ -119,7 +115,7 @@ def _variable(name: str, option: str, environ: Mapping[str, str], sources: Sourc
     if path is None:
         return None if plain is None else Given(plain, name)
     try:
-        secret = Path(path).read_text(encoding="utf-8").strip()
+        secret = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
         sources.faults.append(f"{file_name}: {path} cannot be read: {(why or 'unknown reason').lower()}")
@@ -138,11 +134,6 @@ def variable_name(option: str) -> str:
 def _names() -> tuple[list[str], list[str]]:
     options = [name for name, _ in every_option()]
     return options, list(dict.fromkeys(name.partition(".")[0] for name in options))
-
-
-def _did_you_mean(name: str, names: list[str]) -> str:
-    suggestion = _closest(name, names)
-    return f"; did you mean {suggestion}?" if suggestion else ""
 
 
 def _closest(name: str, names: list[str]) -> str | None:
