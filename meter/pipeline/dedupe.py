@@ -29,7 +29,7 @@ class Window:
     id; then the digests differ, and the event is a visible `conflict`; only if those 32 bits agree too is it taken
     for a duplicate.
 
-    Memory: 31 bytes an id when full, taken as the window fills and then kept. Neither filling nor forgetting moves
+    Memory: 42 bytes an id when full, taken as the window fills and then kept. Neither filling nor forgetting moves
     anything, so no call takes long; callers pass at most some thousand ids at once.
     """
 

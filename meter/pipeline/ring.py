@@ -1,7 +1,7 @@
 """The dedupe window's memory: the last fingerprints in a ring, and hash tables that find them without a pause.
 
-The ring is cut into regions with a table each. When the ring comes round, one region's table is wiped and filled
-anew; nothing is ever moved, grown or freed. Memory is reserved at once, but taken only as ids first reach it.
+The ring is cut into regions with a table each. While one region fills, the table of the next is wiped, slot by slot;
+nothing is ever moved, grown or freed. Memory is reserved at once, but taken only as ids first reach it.
 """
 
 import mmap
@@ -30,8 +30,8 @@ class Ring:
         """The position that the next id will have."""
         self._region_ids = min(-(-capacity // _REGIONS), _LARGEST_REGION)
         self._region_slots = self._region_ids * _SLOTS_PER_ID
-        # One more than the capacity needs, because one of them is being filled.
-        self._regions = -(-capacity // self._region_ids) + 1
+        # Two more than the capacity needs: one is being filled, the next is being wiped.
+        self._regions = -(-capacity // self._region_ids) + 2
         self._size = self._regions * self._region_ids
         self._fingerprints: Fingerprints = _zeros(self._size, np.uint64)
         self._digests: Digests = _zeros(self._size, np.uint32)
@@ -79,8 +79,7 @@ class Ring:
     def _fill(self, place: int, fingerprints: Fingerprints, digests: Digests) -> None:
         """Add to one region, from `place` on."""
         first_slot = place // self._region_ids * self._region_slots
-        if place % self._region_ids == 0 and self.end >= self._size:
-            self._table[first_slot : first_slot + self._region_slots] = 0
+        self._wipe_ahead(place, len(fingerprints))
         self.end += len(fingerprints)
         self._fingerprints[place : place + len(fingerprints)] = fingerprints
         self._digests[place : place + len(fingerprints)] = digests
@@ -92,6 +91,11 @@ class Ring:
             # Two may have found the same slot free: the last one written has it.
             lost = np.flatnonzero(self._table.take(slots) != numbers)
             numbers, slots = numbers[lost], self._next(slots[lost])
+
+    def _wipe_ahead(self, place: int, ids: int) -> None:
+        """Empty as much of the next region's table as is filled of this one, which also takes its memory bit by bit."""
+        start = (place + self._region_ids) % self._size * _SLOTS_PER_ID
+        self._table[start : start + ids * _SLOTS_PER_ID] = 0
 
     def _position(self, places: Indexes) -> Indexes:
         """The last position that fell on each place."""
