@@ -56,7 +56,7 @@ class Producer:
     ) -> tuple[Planned, int, asyncio.Future[RecordMetadata]]:
         stamp = time.time_ns() // 1_000_000
         place = await producer.send(
-            self._topic, value=planned.value, key=planned.key, headers=planned.headers, timestamp_ms=stamp
+            self._topic, value=planned.value, key=planned.key, headers=list(planned.headers), timestamp_ms=stamp
         )
         return planned, stamp, place
 

@@ -15,24 +15,20 @@ _POLL_MILLISECONDS = 500
 
 async def create(bootstrap_servers: str, topic: str) -> str:
     """Make the topic with its four partitions; the answer is the cluster's id."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
+    async with _admin(bootstrap_servers) as admin:
         await admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])
-        cluster = await admin.describe_cluster()
-    finally:
-        await admin.close()
-    return str(cluster["cluster_id"])
+        return str((await admin.describe_cluster())["cluster_id"])
 
 
 async def read(bootstrap_servers: str, topic: str) -> list[Record]:
     """Every record of the topic from its beginning to its end as of now; none when there is no such topic."""
+    async with _admin(bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+    partitions = [TopicPartition(topic, place["partition"]) for place in described["partitions"]]
+    if not partitions:
+        return []
     records: list[Record] = []
     async with _consumer(bootstrap_servers) as consumer:
-        await consumer.getmany(timeout_ms=0)
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        if not partitions:
-            return []
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
@@ -43,10 +39,18 @@ async def read(bootstrap_servers: str, topic: str) -> list[Record]:
 
 
 @asynccontextmanager
+async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
 async def _consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, isolation_level="read_committed", enable_auto_commit=False, group_id=None
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False, group_id=None)
     await consumer.start()
     try:
         yield consumer
