@@ -7,6 +7,7 @@ answering; events are held, inserted, and leave, before, between and after.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -32,14 +33,22 @@ class Event:
     is_inserted: bool = False
 
 
+class Request(NamedTuple):
+    """One that waits for its answer, and what the provider's numbers were when it came."""
+
+    product: str
+    at_start: dict[str, object]
+    answer: asyncio.Future[LimitsOutcome]
+
+
 @dataclass
 class Provider:
     """What the provider has counted, and the requests that wait for its answer."""
 
-    allowance: int = 20
-    credits: int = 300
+    allowance: int = 50
+    credits: int = 500
     is_gone: bool = False
-    waiting: list[tuple[str, dict[str, object], asyncio.Future[LimitsOutcome]]] = field(default_factory=list)
+    waiting: list[Request] = field(default_factory=list)
 
     def insert(self, event: Event) -> None:
         event.is_inserted = True
@@ -60,7 +69,8 @@ class Provider:
         if self.is_gone:
             return LimitsUnavailable("gone")
         answer: asyncio.Future[LimitsOutcome] = asyncio.get_running_loop().create_future()
-        self.waiting.append((str(request["productRef"]), {}, answer))
+        product = str(request["productRef"])
+        self.waiting.append(Request(product, self.look(product), answer))
         return await answer
 
 
@@ -91,6 +101,13 @@ class Limits(RuleBasedStateMachine):
         self.usage.hold(CUSTOMER, product, units)
         self.held.append(Event(product, units))
 
+    @rule(product=st.sampled_from(PRODUCTS), units=st.integers(1, 6))
+    def bill(self, product: str, units: int) -> None:
+        event = Event(product, units)
+        self.usage.hold(CUSTOMER, product, units)
+        self.provider.insert(event)
+        self.usage.leave(CUSTOMER, product, units, sent=True)
+
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def insert(self, data: st.DataObject) -> None:
@@ -104,28 +121,24 @@ class Limits(RuleBasedStateMachine):
         event = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
         self.usage.leave(CUSTOMER, event.product, event.units, sent=was_sent or event.is_inserted)
 
-    @rule(product=st.sampled_from(PRODUCTS), is_alone=st.booleans())
+    @rule(product=st.sampled_from(PRODUCTS), is_alone=st.sampled_from([False, False, False, True]))
     def ask(self, product: str, is_alone: bool) -> None:
         question = Question(CUSTOMER, product, checkout_session=is_alone)
         self.asking.append(self.loop.create_task(self._checked(question)))
         self._settle()
 
-    @precondition(lambda self: self.provider.waiting)
-    @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
-        product, seen, _ = data.draw(st.sampled_from(self.provider.waiting))
-        seen.update(self.provider.look(product))
+    @rule(product=st.sampled_from(PRODUCTS))
+    def ask_and_be_answered(self, product: str) -> None:
+        self.ask(product, is_alone=False)
+        while self.provider.waiting:
+            self._respond(self.provider.waiting.pop(), sees_start=True)
 
     @precondition(lambda self: self.provider.waiting)
-    @rule(data=st.data(), is_away=st.booleans())
-    def respond(self, data: st.DataObject, is_away: bool) -> None:
-        product, seen, answer = self.provider.waiting.pop(
-            data.draw(st.integers(0, len(self.provider.waiting) - 1), label="request")
-        )
-        if not answer.done():
-            body = seen or self.provider.look(product)
-            answer.set_result(LimitsUnavailable("away") if is_away else LimitsAnswer(body))
-        self._settle()
+    @rule(data=st.data(), sees_start=st.booleans(), is_away=st.sampled_from([False, False, False, True]))
+    def respond(self, data: st.DataObject, sees_start: bool, is_away: bool) -> None:
+        request = data.draw(st.sampled_from(self.provider.waiting))
+        self.provider.waiting.remove(request)
+        self._respond(request, sees_start, is_away)
 
     @precondition(lambda self: self.asking)
     @rule(data=st.data())
@@ -155,10 +168,8 @@ class Limits(RuleBasedStateMachine):
     def teardown(self) -> None:
         """When everything is over nothing is kept, neither entry nor counter."""
         self.provider.is_gone = True
-        for _, _, answer in self.provider.waiting:
-            if not answer.done():
-                answer.set_result(LimitsUnavailable("gone"))
-        self._settle()
+        for request in self.provider.waiting:
+            self._respond(request, is_away=True)
         for event in self.held:
             self.usage.leave(CUSTOMER, event.product, event.units, sent=True)
         self.time.seconds += 1000
@@ -166,6 +177,12 @@ class Limits(RuleBasedStateMachine):
         self.loop.run_until_complete(self.cache.close())
         self.loop.close()
         assert (self.asking, len(self.cache), len(self.usage)) == ([], 0, 0)
+
+    def _respond(self, request: Request, sees_start: bool = False, is_away: bool = False) -> None:
+        body = request.at_start if sees_start else self.provider.look(request.product)
+        if not request.answer.done():
+            request.answer.set_result(LimitsUnavailable("away") if is_away else LimitsAnswer(body))
+        self._settle()
 
     async def _forget_expired(self) -> None:
         self.cache.forget_expired()
@@ -195,4 +212,4 @@ class Limits(RuleBasedStateMachine):
 
 
 TestLimits = Limits.TestCase
-TestLimits.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLimits.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
