@@ -91,8 +91,11 @@ class LibraryChatter(logging.Filter):
         """Whether the record is written."""
         if record.name == "meter" or not isinstance(record.msg, str):
             return True
-        if record.name.startswith("aiokafka") and any(words in record.getMessage() for words in HARMLESS):
-            return False
+        if record.name.startswith("aiokafka"):
+            if any(words in record.getMessage() for words in HARMLESS):
+                return False
+            if record.levelno > logging.WARNING:  # it tries again by itself; what somebody must act on is ours to say
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
         words = (record.name, record.msg)  # the template: its arguments differ from try to try
         if record.created - self._said.get(words, 0.0) < REPEAT_AFTER_SECONDS:
             return False

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from meter.cli.configuration import ConfigOption, read_settings
+from meter.errors import MeterError
 
 if TYPE_CHECKING:  # see meter/cli/configuration.py
     from meter.settings import Settings
@@ -25,8 +26,22 @@ def run(config: ConfigOption = None) -> None:
     from meter.settings.options import secret_values
 
     logs.configure(settings.log, secret_values(settings))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        raise typer.Exit(runner.run(_until_stopped(settings)))
+    raise typer.Exit(run_to_the_end(lambda: _until_stopped(settings)))
+
+
+def run_to_the_end(body: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """The exit code of `body`; 1 when it raises what nobody planned for. Our own errors go through."""
+    import structlog
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(body())
+    except MeterError:
+        raise
+    except Exception:
+        # The process ends and redelivery is the recovery; the reason belongs in the log, where secrets are masked.
+        structlog.get_logger().exception("crashed")
+        return 1
 
 
 async def _until_stopped(settings: "Settings") -> int:

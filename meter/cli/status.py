@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,16 +49,24 @@ def _ask(daemon: "Daemon") -> dict[str, Any]:
 
 
 def _watch(daemon: "Daemon", console: "Console") -> None:
+    """Until Ctrl-C, which is how one leaves; where nothing can be drawn over, page after page."""
     from rich.live import Live
 
     pages = _Pages(daemon)
-    try:
+    with suppress(KeyboardInterrupt):
+        if not console.is_terminal:
+            console.print(pages.first(), soft_wrap=True)
+            for following in _every_second(pages):
+                console.print("", following, sep="\n", soft_wrap=True)
         with Live(pages.first(), console=console, auto_refresh=False) as live:
-            while True:
-                time.sleep(REFRESH_SECONDS)
-                live.update(pages.following(), refresh=True)
-    except KeyboardInterrupt:
-        return  # Ctrl-C is how one leaves
+            for following in _every_second(pages):
+                live.update(following, refresh=True)
+
+
+def _every_second(pages: "_Pages") -> "Iterator[RenderableType]":
+    while True:
+        time.sleep(REFRESH_SECONDS)
+        yield pages.following()
 
 
 class _Pages:

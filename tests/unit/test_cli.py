@@ -301,6 +301,28 @@ def test_a_reader_that_went_away_is_no_traceback(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+CRASHING = """
+import sys
+from meter import logs
+from meter.cli.run import run_to_the_end
+from meter.settings import LogSettings
+
+async def body():
+    raise RuntimeError("hunter2 is in here")
+
+logs.configure(LogSettings(), ["hunter2"])
+sys.exit(run_to_the_end(body))
+"""
+
+
+def test_what_nobody_planned_for_ends_the_process_with_its_reason_in_the_log() -> None:
+    """Exit 1 and one log line with the traceback; secrets are masked there as everywhere."""
+    done = subprocess.run([sys.executable, "-c", CRASHING], capture_output=True, text=True, check=False)
+    line = json.loads(done.stderr)
+    assert (done.returncode, line["event"], line["level"]) == (1, "crashed", "error")
+    assert "RuntimeError: *** is in here" in line["exception"]
+
+
 STOPPABLE = """
 import asyncio, os, sys
 from meter.cli.run import stopped_by_signals, _loop_factory
