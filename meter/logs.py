@@ -22,6 +22,9 @@ REPEAT_AFTER_SECONDS = 60.0
 """A library that tries again ten times a second says so once a minute."""
 
 
+MOST_REMEMBERED = 1000
+
+
 def configure(log: LogSettings, secrets: Iterable[str], stream: TextIO | None = None) -> None:
     """Send our events, and the libraries' warnings, to `stream` (stderr); may be called again."""
     stream = sys.stderr if stream is None else stream
@@ -99,6 +102,8 @@ class LibraryChatter(logging.Filter):
         words = (record.name, record.msg)  # the template: its arguments differ from try to try
         if record.created - self._said.get(words, 0.0) < REPEAT_AFTER_SECONDS:
             return False
+        if len(self._said) >= MOST_REMEMBERED:  # a library that puts its arguments into the template
+            self._said.clear()
         self._said[words] = record.created
         return True
 

@@ -42,7 +42,7 @@ def send(
         if broken and not skip_broken:
             raise UserMistake(f"nothing was sent; mend the lines, or send the other {good:,} with --skip-broken")
         sent, seconds = _send(kafka, lines, good)
-    skipped = f", {len(broken):,} broken lines skipped" if broken else ""
+    skipped = f"; broken lines skipped: {len(broken):,}" if broken else ""
     typer.echo(f"sent {sent:,} events to {kafka.topic} in {seconds:.1f} s{skipped}")
 
 

@@ -75,7 +75,7 @@ async def test_broken_lines_stop_everything_unless_they_are_skipped(broker: Brok
     assert await records(broker, name) == []
     done = await meter(broker, name, "send", "-", "--skip-broken", stdin=text)
     assert (done.returncode, len(await records(broker, name))) == (0, 3)
-    assert "1 broken lines skipped" in done.stdout
+    assert "broken lines skipped: 1" in done.stdout
 
 
 async def test_a_missing_topic_is_one_sentence_and_is_not_created(broker: Broker) -> None:
