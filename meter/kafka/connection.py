@@ -16,6 +16,7 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from meter.errors import BadConfiguration, MeterError, Unauthenticated, Unavailable
+from meter.kafka.internals import end_metadata_waits
 from meter.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -186,6 +187,7 @@ async def shut(stop: Coroutine[Any, Any, None], client: AIOKafkaClient) -> None:
     """
     await _bounded(stop, CLOSE_SECONDS)
     await _bounded(client.close(), 1.0)
+    end_metadata_waits(client)
 
 
 async def _bounded(closing: Coroutine[Any, Any, None], limit_seconds: float) -> None:

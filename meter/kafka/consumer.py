@@ -57,7 +57,7 @@ class KafkaSource:
         """
         consumer = AIOKafkaConsumer(**self._options())
         admin = AIOKafkaAdminClient(**client_options(self._kafka))
-        self._joined = consumer, admin
+        self._joined, self._fault = (consumer, admin), None
         try:
             async with starting(self._kafka):
                 await consumer.start()

@@ -6,9 +6,10 @@ All of it is read here and nowhere else, so that an upgrade has one file to look
 import asyncio
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import ProducerClosed
 
 
 class Membership(NamedTuple):
@@ -41,3 +42,15 @@ def unfinished_tasks(consumer: AIOKafkaConsumer) -> list[asyncio.Task[None]]:
     if fetcher is not None:
         tasks += [fetcher._fetch_task, *fetcher._pending_tasks]  # noqa: SLF001  # as above
     return [task for task in tasks if task is not None and not task.done()]
+
+
+def give_up_unsent(producer: AIOKafkaProducer) -> None:
+    """What a stopped producer could not deliver fails now; aiokafka would wait for it for ever."""
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # no public way
+
+
+def end_metadata_waits(client: AIOKafkaClient) -> None:
+    """Who waits for metadata of a closed client goes on, and finds it closed."""
+    waiting = client._md_update_fut  # noqa: SLF001  # no public way
+    if waiting is not None and not waiting.done():
+        waiting.set_result(False)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer, errors
 
 from meter.errors import RecordTooLarge
 from meter.kafka.connection import RETRY_SECONDS, client_options, closing_on_failure, reaching, shut, starting
+from meter.kafka.internals import give_up_unsent
 from meter.settings import KafkaSettings
 
 WRITE_SECONDS = 10.0
@@ -162,6 +163,7 @@ class Writer:
     async def _retire(self, producer: AIOKafkaProducer) -> None:
         """What it can still deliver it delivers; for the rest nobody waits any longer."""
         await shut(producer.stop(), producer.client)
+        give_up_unsent(producer)
         for sent in list(self._under_way.values()):
             if sent.producer is producer:
                 sent.acknowledged.cancel()

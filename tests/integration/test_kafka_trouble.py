@@ -1,0 +1,183 @@
+"""The Kafka edges when the broker is away, refuses us, or comes back."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from meter.errors import Redelivered, Unauthenticated, Unavailable
+from meter.kafka.consumer import KafkaSource
+from meter.kafka.receipts import KafkaReceipts
+from meter.kafka.topics import ensure_topics
+from meter.kafka.writer import Writer
+from meter.pipeline.start import Committed
+from meter.settings import KafkaSettings
+from tests.contract.kafka_worlds import Member
+from tests.integration.conftest import Broker, MakeBroker, MakeTopic, SecuredBroker
+from tests.waiting import eventually
+
+
+def login(broker: SecuredBroker, **changes: object) -> KafkaSettings:
+    """A login that works, with changes."""
+    name, password = broker.scram_user if changes.get("sasl_mechanism") == "SCRAM-SHA-256" else broker.plain_user
+    return KafkaSettings.model_validate(
+        {
+            "bootstrap_servers": broker.bootstrap_servers,
+            "security_protocol": "SASL_SSL",
+            "sasl_username": name,
+            "sasl_password": password,
+            "ssl_ca_file": broker.authority,
+            **changes,
+        }
+    )
+
+
+async def fault_of(settings: KafkaSettings) -> Unavailable:
+    """What a source and a writer both say when they cannot start."""
+    writer = Writer(settings)
+    with pytest.raises(Unavailable) as of_writer:
+        await writer.start()
+    await writer.close()
+    with pytest.raises(Unavailable) as of_source:
+        await KafkaSource(settings, 30).start(_nothing, _nothing)
+    assert str(of_writer.value) == str(of_source.value)
+    assert type(of_writer.value) is type(of_source.value)
+    return of_source.value
+
+
+async def _nothing(partitions: frozenset[int]) -> None:
+    """A listener without an opinion."""
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_a_wrong_password_is_told_apart_from_no_broker(secured_broker: SecuredBroker, mechanism: str) -> None:
+    """And the sentence has no password in it."""
+    fault = await fault_of(login(secured_broker, sasl_mechanism=mechanism, sasl_password="wrong-secret"))
+    assert isinstance(fault, Unauthenticated)
+    assert "refuses kafka.sasl_username or its password" in str(fault)
+    assert "wrong-secret" not in str(fault)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_a_right_password_over_tls_is_let_in(secured_broker: SecuredBroker, mechanism: str) -> None:
+    """Reading, writing and asking all log in the same way."""
+    writer = Writer(login(secured_broker, sasl_mechanism=mechanism))
+    await writer.start()
+    await writer.close()
+    source = KafkaSource(login(secured_broker, sasl_mechanism=mechanism), 30)
+    await source.start(_nothing, _nothing)
+    assert source.cluster_id
+    await source.close()
+
+
+async def test_every_way_of_not_getting_in_has_its_sentence(secured_broker: SecuredBroker, tmp_path: Path) -> None:
+    """Each names the setting to look at."""
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    open_listener = secured_broker.open_servers
+    assert "kafka.ssl_ca_file" in str(await fault_of(login(secured_broker, ssl_ca_file=stranger)))
+    assert "kafka.sasl_mechanism" in str(await fault_of(login(secured_broker, sasl_mechanism="SCRAM-SHA-512")))
+    assert "kafka.security_protocol" in str(await fault_of(login(secured_broker, security_protocol="SASL_PLAINTEXT")))
+    assert "kafka.security_protocol" in str(await fault_of(login(secured_broker, security_protocol="PLAINTEXT")))
+    assert "kafka.security_protocol" in str(await fault_of(login(secured_broker, bootstrap_servers=open_listener)))
+
+
+async def test_nobody_there_is_said_at_once() -> None:
+    """With the address; not a refusal."""
+    fault = await fault_of(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    assert not isinstance(fault, Unauthenticated)
+    assert str(fault) == "Kafka at 127.0.0.1:1 is not reachable: nobody listens there"
+
+
+@pytest.mark.timeout(120)
+async def test_the_edges_outlive_a_broker_that_is_killed(own_broker: MakeBroker, topic: MakeTopic) -> None:
+    """Away: nothing hangs and nothing is claimed. Back: the same objects go on, and the receipt is there once."""
+    broker = await asyncio.to_thread(own_broker)
+    name = await topic(partitions=1, servers=broker.bootstrap_servers)
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, session_timeout_seconds=6)
+    await ensure_topics(settings, window_seconds=60)
+    writer = Writer(settings, write_seconds=1)
+    receipts = KafkaReceipts(settings, writer)
+    await receipts.start()
+    member = await Member(KafkaSource(settings, 30, commit_seconds=1)).join()
+    await member.until([0])
+    await receipts.write(0, b"before")
+    await asyncio.to_thread(broker.kill)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await receipts.write(0, b"meanwhile")
+        with pytest.raises(Unavailable):
+            await member.source.commit({0: Committed(0, "")})
+    assert await member.source.poll(10, 0.2) == {}
+    await asyncio.to_thread(broker.restart)
+
+    async def written() -> bool:
+        try:
+            return await receipts.write(0, b"meanwhile") >= 0
+        except Unavailable:
+            return False
+
+    await eventually(written, 60, "the receipt is acknowledged")
+    assert [value async for chunk in receipts.read(0, 0) for _, value in chunk].count(b"meanwhile") <= 2
+    await writer.write(name, b"event", partition=0)
+
+    async def committed() -> bool:
+        try:
+            await member.poll()
+            member.source.resume([0])
+            await member.source.commit({0: Committed(0, "")})
+        except (Unavailable, Redelivered):
+            return False
+        return bool(member.records)
+
+    await eventually(committed, 60, "events come and commits are taken again")
+    await member.source.close()
+    await receipts.close()
+    await writer.close()
+
+
+@pytest.mark.timeout(120)
+async def test_closing_without_a_broker_is_bounded_and_quiet(own_broker: MakeBroker, topic: MakeTopic) -> None:
+    """aiokafka raises CancelledError out of `stop` then, and leaves its connections open."""
+    broker = await asyncio.to_thread(own_broker)
+    name = await topic(partitions=2, servers=broker.bootstrap_servers)
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, session_timeout_seconds=6)
+    await ensure_topics(settings, window_seconds=60)
+    writer = Writer(settings, write_seconds=1)
+    member = await Member(KafkaSource(settings, 30)).join()
+    await member.until([0, 1])
+    member.source.resume([0, 1])
+    await member.poll()
+    await writer.write(name, b"event")
+    await asyncio.to_thread(broker.kill)
+    with pytest.raises(Unavailable):
+        await writer.write(name, b"never acknowledged")
+    started = time.monotonic()
+    await asyncio.gather(member.source.close(), writer.close())
+    assert time.monotonic() - started < 15
+    await eventually(lambda: len(asyncio.all_tasks()) == 1, 10, "no task is left behind")
+
+
+async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broker, topic: MakeTopic) -> None:
+    """aiokafka's own does not: the worker would neither commit nor answer for so long."""
+    name = await topic(partitions=1)
+    settings = KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers, topic=name, group_id=name, session_timeout_seconds=6
+    )
+    may_go_on = asyncio.Event()
+
+    async def slow(partitions: frozenset[int]) -> None:
+        await may_go_on.wait()
+
+    first, second = KafkaSource(settings, 30), KafkaSource(settings, 30)
+    await first.start(slow, _nothing)
+    await eventually(lambda: first.consumer.assignment(), 20, "the first has joined")
+    await second.start(_nothing, _nothing)
+    for _ in range(15):
+        started = time.monotonic()
+        await first.poll(10, 0.1)
+        assert time.monotonic() - started < 1.5
+    may_go_on.set()
+    await asyncio.gather(first.close(), second.close())
