@@ -94,15 +94,13 @@ def _inserted(status: int, body: bytes, events_total: int, secret: str) -> Outco
 
 
 def _undebited(results: list[_Result], secret: str) -> dict[int, str]:
-    shown: dict[str, str] = {}  # a thousand events have few different reasons
-    undebited: dict[int, str] = {}
-    for index, result in enumerate(results):
-        debit = result.creditDebit
-        if debit is not None and not debit.debited:
-            if debit.reason not in shown:
-                shown[debit.reason] = one_line(debit.reason, secret)
-            undebited[index] = shown[debit.reason]
-    return undebited
+    debits = [result.creditDebit for result in results]
+    undebited = {index: debit.reason for index, debit in enumerate(debits) if debit is not None and not debit.debited}
+    # a thousand events have few different reasons, and those are almost always fit to be shown
+    shown = {reason: one_line(reason, secret) for reason in set(undebited.values())}
+    if all(reason == line for reason, line in shown.items()):
+        return undebited
+    return {index: shown[reason] for index, reason in undebited.items()}
 
 
 def _not_results(status: int, body: bytes, secret: str) -> Outcome:

@@ -42,19 +42,20 @@ class Wire:
         # the head never travels alone, and the body is not copied
         unsent = [memoryview(head + body[:_FIRST_BYTES]), memoryview(body)[_FIRST_BYTES:]]
         try:
-            while True:
+            while not reply.complete:
                 self._push(unsent, sending, reply)
                 sending.complete = not unsent
-                self._pull(reply)
-                if reply.complete:
-                    break
-                await self._ready(writing=bool(unsent) or self._read_needs_write)
+                if not reply.complete:
+                    await self._ready(writing=bool(unsent) or self._read_needs_write)
+                    self._pull(reply)
         except BaseException:
             self.abort()
             raise
-        if unsent or not reply.keep_alive:
+        if unsent:  # an early answer; what is left of the body is of no use
             reply.keep_alive = False
             self.abort()
+        elif not reply.keep_alive:
+            self.close()
         return reply
 
     async def handshake(self, context: ssl.SSLContext, host: str) -> None:
