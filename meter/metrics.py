@@ -53,7 +53,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self.batch_events = self._histogram("meter_batch_events", "Events in a batch", _BATCH_EVENTS)
         self.flush_seconds = self._histogram(
-            "meter_flush_seconds", "From a batch being due to its events having ended", _FLUSH_SECONDS
+            "meter_flush_seconds", "One bulk request to the provider, from its start to its outcome", _FLUSH_SECONDS
         )
         self._limits_answer_seconds = self._histogram(
             "meter_limits_answer_seconds", "Time to answer one limits question", _ANSWER_SECONDS

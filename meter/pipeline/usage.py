@@ -50,14 +50,11 @@ class _Usage:
 
 
 class _Products(dict[str, _Usage]):
-    """One customer: the counters by product, and the pins that keep them alive."""
+    """One customer: the counters by product, and the pins that keep them alive, oldest first."""
 
     __slots__ = ("owner", "pins")
-
-    def __init__(self, owner: "PendingUsage") -> None:
-        super().__init__()
-        self.owner = owner
-        self.pins: dict[Pin, None] = {}  # oldest first
+    owner: "PendingUsage"
+    pins: dict[Pin, None] | None
 
     def __missing__(self, product: str) -> _Usage:
         usage = self[product] = _Usage(self.owner.serial)
@@ -66,13 +63,12 @@ class _Products(dict[str, _Usage]):
 
 class _Customers(dict[str, _Products]):
     __slots__ = ("owner",)
-
-    def __init__(self, owner: "PendingUsage") -> None:
-        super().__init__()
-        self.owner = owner
+    owner: "PendingUsage"
 
     def __missing__(self, customer: str) -> _Products:
-        products = self[customer] = _Products(self.owner)
+        products = self[customer] = _Products()
+        products.owner = self.owner
+        products.pins = None
         return products
 
 
@@ -81,7 +77,8 @@ class PendingUsage:
 
     def __init__(self) -> None:
         self.serial = 0  # grows with every pin
-        self._customers = _Customers(self)
+        self._customers = _Customers()
+        self._customers.owner = self
 
     def __len__(self) -> int:
         """Number of customers with counters."""
@@ -130,13 +127,15 @@ class PendingUsage:
         self.serial += 1
         products = self._customers[customer]
         pin = Pin(customer, self.serial, {product: usage.sent for product, usage in products.items()})
+        if products.pins is None:
+            products.pins = {}
         products.pins[pin] = None
         return pin
 
     def unpin(self, pin: Pin) -> None:
         """The snapshot is gone; counters that only it needed vanish. Once per pin."""
         products = self._customers[pin.customer]
-        if pin not in products.pins:
+        if products.pins is None or pin not in products.pins:
             raise ValueError("this pin is not in use")
         del products.pins[pin]
         oldest = _oldest(products)

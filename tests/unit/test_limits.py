@@ -216,6 +216,20 @@ async def test_while_the_provider_is_away_an_older_answer_serves_and_says_so(tro
     assert (await setup.cache.answer(ASK)).source == "policy"
 
 
+async def test_nobody_waits_long_for_a_slow_provider_when_an_older_answer_is_at_hand() -> None:
+    """The request goes on in the background, and the next caller profits from it."""
+    setup = Setup()
+    setup.provider.answers["prd_1"] = units(10)
+    await setup.remaining()
+    setup.time.seconds += 20
+    setup.provider.open.clear()
+    assert (await asyncio.wait_for(setup.cache.answer(ASK), 5)).source == "stale"
+    setup.provider.answers["prd_1"] = units(50)
+    setup.provider.open.set()
+    assert await setup.remaining() == 50
+    assert len(setup.provider.asked) == 2
+
+
 @pytest.mark.parametrize(("policy", "allowed"), [("allow", True), ("deny", False)])
 async def test_with_nothing_to_go_by_the_policy_answers(policy: str, allowed: bool) -> None:
     """It promises nothing: `remaining` is 0 either way, and it says so."""
