@@ -164,7 +164,7 @@ def _too_short_lived(topic: str, kept: Kept | None, needed_milliseconds: int) ->
     if kept.compacted:
         return [f"topic {topic} is compacted, so records are lost or refused: set cleanup.policy=delete"]
     if kept.milliseconds != UNLIMITED and not 0 <= needed_milliseconds <= kept.milliseconds:
-        return [f"topic {topic} keeps records for {_days(kept.milliseconds)}, {_days(needed_milliseconds)} are needed"]
+        return [f"topic {topic} keeps records for {_days(kept.milliseconds)}, {_days(needed_milliseconds)} is needed"]
     if kept.bytes != UNLIMITED:
         return [f"topic {topic} drops its oldest records above {kept.bytes} bytes (retention.bytes)"]
     return []

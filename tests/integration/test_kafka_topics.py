@@ -1,0 +1,109 @@
+"""The topics meter needs, on the real broker: made, grown, checked, also by several replicas at once."""
+
+import asyncio
+import uuid
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from meter.errors import Unavailable
+from meter.kafka.receipts import KafkaReceipts
+from meter.kafka.topics import connected_admin, ensure_topics, partition_count
+from meter.kafka.writer import Writer
+from meter.settings import KafkaSettings
+from tests.integration.conftest import Broker, MakeTopic, create_topic
+
+DAY_SECONDS = 86400
+
+
+@pytest.fixture
+async def kafka(broker: Broker, topic: MakeTopic) -> KafkaSettings:
+    """Settings for a source topic of two partitions that keeps its records for seven days."""
+    name = await topic(partitions=2, config={"retention.ms": str(7 * DAY_SECONDS * 1000)})
+    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, group_id=name)
+
+
+async def retention_of(admin: AIOKafkaAdminClient, topic: str) -> str:
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    configs = {entry[0]: entry[1] for entry in answers[0].resources[0][4]}
+    return str(configs["retention.ms"])
+
+
+async def test_missing_topics_are_made_to_keep_long_enough(kafka: KafkaSettings) -> None:
+    """L6: dead letters for ever, receipts as long as the source, and nothing is left to complain about."""
+    assert await ensure_topics(kafka, window_seconds=DAY_SECONDS) == []
+    async with connected_admin(kafka) as admin:
+        assert await partition_count(admin, kafka.receipts_topic) == 2
+        assert await retention_of(admin, kafka.dead_letter_topic) == "-1"
+        assert await retention_of(admin, kafka.receipts_topic) == str(7 * DAY_SECONDS * 1000)
+
+
+async def test_replicas_that_start_together_all_succeed(kafka: KafkaSettings) -> None:
+    """W6: whoever is second takes what the first has made."""
+    assert await asyncio.gather(*(ensure_topics(kafka, DAY_SECONDS) for _ in range(4))) == [[]] * 4
+
+
+async def test_receipts_grow_with_the_source(kafka: KafkaSettings) -> None:
+    """W6: two replicas add the partitions at the same moment."""
+    await ensure_topics(kafka, DAY_SECONDS)
+    async with connected_admin(kafka) as admin:
+        await admin.create_partitions({kafka.topic: NewPartitions(5)})
+        assert await asyncio.gather(*(ensure_topics(kafka, DAY_SECONDS) for _ in range(2))) == [[], []]
+        assert await partition_count(admin, kafka.receipts_topic) == 5
+
+
+async def test_the_first_receipt_of_a_new_partition_makes_it(kafka: KafkaSettings) -> None:
+    """S4, W6: the source grew while the daemon runs."""
+    await ensure_topics(kafka, DAY_SECONDS)
+    writer = Writer(kafka)
+    receipts = KafkaReceipts(kafka, writer)
+    assert await receipts.write(1, b"receipt") == 0
+    assert await asyncio.gather(*(receipts.write(partition, b"receipt") for partition in (4, 3))) == [0, 0]
+    await writer.close()
+
+
+async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: KafkaSettings) -> None:
+    """W6: said at the start and by the write, while the others are written."""
+    await ensure_topics(kafka, DAY_SECONDS)
+    settled = kafka.model_copy(update={"create_topics": False})
+    async with connected_admin(kafka) as admin:
+        await admin.create_partitions({kafka.topic: NewPartitions(3)})
+    (warning,) = await ensure_topics(settled, DAY_SECONDS)
+    assert f"{kafka.receipts_topic} has 2 partitions where 3 are needed" in warning
+    writer = Writer(settled)
+    receipts = KafkaReceipts(settled, writer)
+    with pytest.raises(Unavailable, match="has no partition 2"):
+        await receipts.write(2, b"receipt")
+    assert await receipts.write(0, b"receipt") == 0
+    await writer.close()
+
+
+async def test_topics_that_forget_too_soon_are_reported(kafka: KafkaSettings) -> None:
+    """L6: dead letters that expire, receipts that are gone before the source's records or the window's end."""
+    short = {"retention.ms": str(DAY_SECONDS * 1000)}
+    await create_topic(kafka.bootstrap_servers, kafka.dead_letter_topic, 1, short)
+    await create_topic(kafka.bootstrap_servers, kafka.receipts_topic, 2, short)
+    letters, receipts = await ensure_topics(kafka, window_seconds=60)
+    assert letters == f"topic {kafka.dead_letter_topic} keeps records for 1 days, unlimited time is needed"
+    assert receipts == f"topic {kafka.receipts_topic} keeps records for 1 days, 7 days is needed"
+
+
+async def test_a_compacted_receipts_topic_is_reported(kafka: KafkaSettings) -> None:
+    """It would refuse every receipt."""
+    await create_topic(kafka.bootstrap_servers, kafka.receipts_topic, 2, {"cleanup.policy": "compact"})
+    (warning,) = await ensure_topics(kafka, window_seconds=60)
+    assert "cleanup.policy=delete" in warning
+
+
+async def test_a_missing_source_topic_is_named(broker: Broker) -> None:
+    """The daemon waits for it and says so."""
+    missing = f"missing-{uuid.uuid4().hex[:8]}"
+    with pytest.raises(Unavailable, match=f"topic {missing} does not exist"):
+        await ensure_topics(KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=missing), DAY_SECONDS)
+
+
+async def test_what_must_not_be_created_is_named(kafka: KafkaSettings) -> None:
+    """Somebody else makes the topics where kafka.create_topics is off."""
+    with pytest.raises(Unavailable, match=f"{kafka.dead_letter_topic} does not exist, and kafka.create_topics is off"):
+        await ensure_topics(kafka.model_copy(update={"create_topics": False}), DAY_SECONDS)
