@@ -33,7 +33,7 @@ def kafka(
             broker.wait()
             raise CommandFailed(f"Kafka has ended by itself; the end of its log:\n{broker.log_tail()}")
     except KeyboardInterrupt:
-        typer.echo("Kafka has stopped.")
+        typer.echo("Stopped.")
 
 
 def _welcome(broker: "LocalKafka", *, kept: bool) -> str:

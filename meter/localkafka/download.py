@@ -52,7 +52,7 @@ def fetch(coordinates: tuple[str, ...], folder: Path, repositories: dict[str, st
     sentence when something cannot be had.
     """
     console = Console(stderr=True)
-    with TemporaryDirectory(dir=folder.parent, prefix="repository-") as repository:
+    with TemporaryDirectory(dir=folder, prefix="repository-") as repository:  # beside the jars: moving is renaming
         context = MavenContext(
             resolver=PatientResolver(),
             repo_cache=Path(repository),

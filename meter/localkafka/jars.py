@@ -8,6 +8,7 @@ that looks finished.
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def _fill(cache: Path, folder: Path, fetch: Fetch) -> None:
         with _locked(cache / "lock"):
             if folder.is_dir():
                 return  # another process was faster
-            partial = folder.with_suffix(".partial")
+            partial = cache / f"{folder.name}.partial"
             shutil.rmtree(partial, ignore_errors=True)  # of a process that was interrupted: we hold the lock
             partial.mkdir()
             fetch(COORDINATES, partial)
@@ -76,5 +77,9 @@ def _fill(cache: Path, folder: Path, fetch: Fetch) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file closes, also by a killed process
-        yield
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write("another process is downloading Apache Kafka; waiting for it ...\n")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield  # released when the file closes, also by a killed process

@@ -44,12 +44,12 @@ async def end(process: Process) -> None:
 async def welcome(process: Process) -> str:
     """What the command prints once its broker answers."""
     assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readuntil(b"stops it.\n"), 45)).decode()
+    return (await asyncio.wait_for(process.stdout.readuntil(b"stops it.\n"), 90)).decode()
 
 
 async def outcome(process: Process) -> tuple[int | None, str]:
     """Exit code and what went to standard error."""
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, errors.decode()
 
 
@@ -57,6 +57,7 @@ def is_folder(path: str) -> bool:
     return Path(path).is_dir()
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_in_order(start: StartCommand, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: exit code 0, the port free, the temporary data deleted."""
@@ -73,6 +74,7 @@ async def test_a_signal_ends_it_in_order(start: StartCommand, number: signal.Sig
     assert not answers(HOST, port, 0.2)
 
 
+@pytest.mark.timeout(240)
 async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tmp_path: Path) -> None:
     """With --data a second run goes on where the first one was killed; a run beside it is refused."""
     port = any_free()
@@ -83,7 +85,7 @@ async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tm
     assert (code, said) == (2, f"meter: another broker uses the data folder {tmp_path}: choose another with --data\n")
 
     first.kill()
-    await eventually(lambda: not answers(HOST, port, 0.2), 10, "the broker has ended with its command")
+    await eventually(lambda: not answers(HOST, port, 0.2), 30, "the broker has ended with its command")
     await welcome(await start("--port", port, "--data", tmp_path))
 
     assert "kept" in await topics(f"{HOST}:{port}")
