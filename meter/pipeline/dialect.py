@@ -99,7 +99,7 @@ def _too_deep() -> Unbillable:
 def _malformed(value: bytes, fault: str) -> Unbillable:
     """msgspec calls half a surrogate pair malformed; it deserves its own name."""
     try:
-        json.loads(value, parse_constant=_refuse)
+        json.loads(value.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return broken(Rule.NOT_JSON, fault)
     return broken(Rule.LONE_SURROGATE, "half of a UTF-16 surrogate pair stands alone")
