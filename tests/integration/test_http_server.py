@@ -12,9 +12,10 @@ import pytest
 
 from meter.errors import UserMistake
 from meter.http_api import build
-from meter.http_connection import MAX_HEAD_BYTES
+from meter.http_connection import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from meter.http_server import listen, serve
 from meter.limits import Answer, Question
+from tests.waiting import eventually
 
 
 class Limits:
@@ -46,6 +47,14 @@ class Probe:
 
 def app(limits: Limits | None = None) -> Any:
     return build(limits or Limits(), Probe(), lambda: b"meter_up 1\n", None)
+
+
+async def _is_served(port: int) -> bool:
+    async with httpx.AsyncClient() as client:
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 async def _write_headers(writer: asyncio.StreamWriter, size_bytes: int) -> None:
@@ -112,6 +121,20 @@ async def test_a_head_without_end_is_cut_off() -> None:
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
+
+
+async def test_connections_are_bounded_and_come_free_again() -> None:
+    """One too many is closed at once; those who are connected are served."""
+    async with serve(app(), "127.0.0.1", 0) as port, contextlib.AsyncExitStack() as idle:
+        for _ in range(MAX_CONNECTIONS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            idle.callback(writer.close)
+        reader, one_too_many = await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        one_too_many.close()
+        await idle.aclose()
+        await eventually(lambda: _is_served(port), 5, "a new connection is served")
 
 
 async def test_bytes_that_are_not_http_get_a_400() -> None:
