@@ -31,7 +31,8 @@ async def read(bootstrap_servers: str, topic: str) -> list[Record]:
     async with _consumer(bootstrap_servers) as consumer:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        for place, beginning in (await consumer.beginning_offsets(partitions)).items():
+            consumer.seek(place, beginning)
         while any([await consumer.position(place) < end for place, end in ends.items()]):
             chunks = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
             records += [record for chunk in chunks.values() for record in chunk]
