@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,8 +40,8 @@ def sandbox(
 
     first_faults = _read_faults(faults) if faults else []
     try:
-        listening = listen(host, port)
         store = Store(data)
+        listening = listen(host, port)
     except (CannotListenError, CannotOpenError) as error:
         raise UserMistake(str(error)) from error
     welcome = _WELCOME.format(
@@ -50,8 +51,8 @@ def sandbox(
         faults=len(first_faults) or "none",
     )
     typer.echo(welcome)
-    asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults), listening))
-    store.close()
+    with closing(store), listening:
+        asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults), listening))
 
 
 async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from meter.sandbox.app import CUT, Sandbox
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for zero seconds: the peer sees a reset, not an orderly end
-_GRACE_SECONDS = 2
+_GRACE_SECONDS = 1
 
 
 class CannotListenError(Exception):
@@ -76,7 +76,7 @@ async def serve(sandbox: Sandbox, listening: socket.socket, stop: asyncio.Event)
         log_config=None,
         proxy_headers=False,  # a header must not make a stranger local
         server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=5 * _GRACE_SECONDS,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -87,6 +87,9 @@ async def serve(sandbox: Sandbox, listening: socket.socket, stop: asyncio.Event)
         stopping.cancel()
         sandbox.stopping.set()
         server.should_exit = True
+        await asyncio.wait({serving}, timeout=_GRACE_SECONDS)
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # a client that is still sending, or not reading
         await serving
 
 

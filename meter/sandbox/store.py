@@ -20,6 +20,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -65536;
 PRAGMA wal_autocheckpoint = 10000;
 """
+_FORMAT = 0x6D657401  # "met" and the number of the schema below: one more whenever it changes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usages (
     row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL,
@@ -27,22 +28,27 @@ CREATE TABLE IF NOT EXISTS usages (
     idempotency_key TEXT, timestamp TEXT, metadata BLOB, duration REAL, description TEXT, error_message TEXT);
 CREATE UNIQUE INDEX IF NOT EXISTS usages_by_key
     ON usages (idempotency_key, environment) WHERE idempotency_key IS NOT NULL;
-CREATE TABLE IF NOT EXISTS used (
-    environment INTEGER, customer_ref TEXT, product_ref TEXT, month TEXT, units INTEGER,
-    PRIMARY KEY (environment, customer_ref, product_ref, month)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (
-    environment INTEGER, kind TEXT, reference TEXT, body BLOB,
-    PRIMARY KEY (environment, kind, reference)) WITHOUT ROWID;
+    number INTEGER PRIMARY KEY, environment INTEGER, kind TEXT, reference TEXT, body BLOB,
+    UNIQUE (environment, kind, reference));
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 """
 _INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_ADD_USED = """INSERT INTO used VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET units = units + excluded.units"""
+_PUT = """INSERT INTO objects (environment, kind, reference, body) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET body = excluded.body"""
+_SUM_USED = """
+    SELECT environment, customer_ref, product_ref,
+        COALESCE(SUBSTR(timestamp, 1, 7), STRFTIME('%Y-%m', recorded_at, 'unixepoch')) AS month, SUM(units)
+    FROM usages WHERE outcome = 'success' AND product_ref IS NOT NULL GROUP BY 1, 2, 3, 4"""
 
 
 class CannotOpenError(Exception):
     """The data file cannot be used; says why in one sentence."""
+
+
+class _ForeignError(Exception):
+    """The file is a good database, but not ours."""
 
 
 class Recorded(NamedTuple):
@@ -77,12 +83,18 @@ class Store:
     """
 
     def __init__(self, path: Path | None = None) -> None:
+        self._db = _connect(path)
         try:
-            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
-            self._db.executescript(_PRAGMAS + _SCHEMA)
+            self._open()
             self._next_row, self._totals = self._counted()
-        except sqlite3.Error as error:
-            raise CannotOpenError(f"cannot use {path} as the sandbox's data file: {error}") from error
+            # Sums of the rows above, kept here because writing them with every call would cost more than the rows.
+            self._used: dict[tuple[int, str, str, str], int] = {
+                (environment, customer_ref, product_ref, month): units
+                for environment, customer_ref, product_ref, month, units in self._db.execute(_SUM_USED)
+            }
+        except (sqlite3.Error, _ForeignError) as error:
+            self._db.close()
+            raise _cannot_open(path, error) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -95,29 +107,20 @@ class Store:
             (row, environment, now, *msgspec.structs.astuple(usage)) for row, usage in enumerate(usages, start=first)
         ]
         with self._transaction():
-            inserted = self._db.executemany(_INSERT, rows).rowcount if rows else 0
-            if inserted == len(rows):
-                recorded = [Recorded(row[0], duplicate=False) for row in rows]
-            else:
-                recorded = self._resolve(environment, usages, first)
-            kept = [usage for usage, place in zip(usages, recorded, strict=True) if not place.duplicate]
-            self._add_used(environment, kept, now)
-            repeats = len(rows) - len(kept)
+            repeats = len(rows) - max(self._db.executemany(_INSERT, rows).rowcount, 0)
             if repeats:
+                recorded = self._resolve(environment, usages, first)
                 self._db.execute("UPDATE counters SET value = value + ? WHERE name = 'duplicates'", (repeats,))
+            else:
+                recorded = [Recorded(row[0], duplicate=False) for row in rows]
         self._next_row = first + len(rows)
-        units = sum(usage.units for usage in kept)
-        before = self._totals
-        self._totals = Totals(before.usages + len(kept), before.units + units, before.duplicates + repeats)
+        kept = [usage for usage, place in zip(usages, recorded, strict=True) if not place.duplicate]
+        self._add(environment, kept, repeats, now)
         return recorded
 
     def used_units(self, environment: int, customer_ref: str, product_ref: str, month: str) -> int:
         """Units of successful usage of the calendar month `YYYY-MM`."""
-        row = self._db.execute(
-            "SELECT units FROM used WHERE environment = ? AND customer_ref = ? AND product_ref = ? AND month = ?",
-            (environment, customer_ref, product_ref, month),
-        ).fetchone()
-        return row[0] if row else 0
+        return self._used.get((environment, customer_ref, product_ref, month), 0)
 
     def totals(self) -> Totals:
         """Sums over both environments."""
@@ -132,22 +135,32 @@ class Store:
         """Keep objects of the catalogue under their references, all or none."""
         with self._transaction():
             self._db.executemany(
-                "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
+                _PUT,
                 [(environment, kind, reference, body) for reference, body in bodies],
             )
 
     def objects(self, kind: str) -> list[tuple[int, bytes]]:
-        """Environment and body of every object of a kind."""
-        return self._db.execute("SELECT environment, body FROM objects WHERE kind = ?", (kind,)).fetchall()
+        """Environment and body of every object of a kind, the oldest first."""
+        found = self._db.execute("SELECT environment, body FROM objects WHERE kind = ? ORDER BY number", (kind,))
+        return found.fetchall()
 
     def reset(self) -> None:
         """Forget everything; references already given out are not given out again."""
         with self._transaction():
-            for table in ("usages", "used", "objects"):
+            for table in ("usages", "objects"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # a name from the line above
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
         self._totals = Totals(0, 0, 0)
+        self._used.clear()
+
+    def _open(self) -> None:
+        """Take an empty database or one of ours; never write into somebody else's."""
+        tables: int = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        mark: int = self._db.execute("PRAGMA application_id").fetchone()[0]
+        if tables and mark != _FORMAT:
+            raise _ForeignError("it belongs to another program or to another version of the sandbox")
+        self._db.executescript(f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA}")
 
     def _counted(self) -> tuple[int, Totals]:
         usages, units, last = self._db.execute("SELECT COUNT(*), TOTAL(units), MAX(row) FROM usages").fetchone()
@@ -170,15 +183,18 @@ class Store:
             recorded.append(Recorded(earlier, duplicate=True))
         return recorded
 
-    def _add_used(self, environment: int, usages: Iterable[Usage], now: float) -> None:
+    def _add(self, environment: int, kept: Sequence[Usage], repeats: int, now: float) -> None:
+        """Add new rows to the sums."""
+        units = 0
         this_month = month_of(now)
-        sums: dict[tuple[int, str, str, str], int] = {}
-        for usage in usages:
+        for usage in kept:
+            units += usage.units
             if usage.outcome == "success" and usage.product_ref is not None:
                 month = this_month if usage.timestamp is None else usage.timestamp[:7]
                 counter = (environment, usage.customer_ref, usage.product_ref, month)
-                sums[counter] = sums.get(counter, 0) + usage.units
-        self._db.executemany(_ADD_USED, [(*counter, units) for counter, units in sums.items()])
+                self._used[counter] = self._used.get(counter, 0) + usage.units
+        before = self._totals
+        self._totals = Totals(before.usages + len(kept), before.units + units, before.duplicates + repeats)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -189,3 +205,14 @@ class Store:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
+    except sqlite3.Error as error:
+        raise _cannot_open(path, error) from error
+
+
+def _cannot_open(path: Path | None, reason: Exception) -> CannotOpenError:
+    return CannotOpenError(f"cannot use {path} as the sandbox's data file: {reason}")

@@ -1,9 +1,9 @@
 """Answers a request as the fault that struck it says: before, after or halfway through what it would have done."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -51,12 +51,12 @@ class Striker:
         """The route's answer, or what a fault makes of it. Raises ProviderError and ConnectionCutError."""
         seconds, fault = self._faults.strike(call.path, lambda fault: _applies(fault, call, route))
         if seconds:
-            await self._wait(seconds)
+            await self._unless_stopped(asyncio.sleep(seconds))
         if fault is None:
             return route.handler(call)
         if fault.kind == "late_commit":
-            await connection.gone()
-            await self._wait(fault.seconds or 0.0)
+            await self._unless_stopped(connection.gone())
+            await self._unless_stopped(asyncio.sleep(fault.seconds or 0.0))
         return self._strike(fault, call, route)
 
     def _strike(self, fault: Fault, call: Call, route: Route) -> Answer:
@@ -81,12 +81,16 @@ class Striker:
         if route.usages is not None:
             self._recorder.keep(call, route.usages(call.body, call.now)[:count])
 
-    async def _wait(self, seconds: float) -> None:
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but not longer than the server runs. Raises StoppedError."""
+        tasks = {asyncio.create_task(waiting), asyncio.create_task(self._stopping.wait())}
         try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
-        raise StoppedError
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        if self._stopping.is_set():
+            raise StoppedError
 
 
 def _after(fault: Fault, answer: Answer) -> Answer:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -102,17 +103,29 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-async def test_stopping_waits_for_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", ["delay", "late_commit"])
+async def test_stopping_waits_for_no_fault(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     """A request that a fault holds for minutes is cut when the server stops, quietly and unrecorded."""
     with closing(Store()) as store:
         async with httpx.AsyncClient(headers=KEY) as client:
             async with running(Sandbox(store)) as url, asyncio.timeout(10):
-                await client.put(f"{url}/sandbox/faults", json=[{"route": BULK, "kind": "delay", "seconds": 600}])
+                await client.put(f"{url}/sandbox/faults", json=[{"route": BULK, "kind": kind, "seconds": 600}])
                 slow = asyncio.create_task(client.post(f"{url}{BULK}", json=batch(1)))
                 await eventually(lambda: _struck(client, url), 5, "the delayed request has arrived")
             with pytest.raises(httpx.TransportError):
                 await slow
         assert store.totals().usages == 0
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_stopping_waits_for_no_slow_client(capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that never finishes its request does not keep the server, nor make it complain."""
+    with closing(Store()) as store, socket.socket() as slow:
+        async with running(Sandbox(store)) as url, asyncio.timeout(10):
+            slow.connect(("127.0.0.1", httpx.URL(url).port))
+            slow.sendall(b"POST /v1/sdk/usages HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{")
+            async with httpx.AsyncClient(headers=KEY) as client:
+                assert (await client.get(f"{url}/sandbox/totals")).status_code == 200
     assert capfd.readouterr() == ("", "")
 
 
@@ -207,12 +220,14 @@ def test_a_port_in_use_is_one_sentence() -> None:
 
 
 def test_a_data_file_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
-    """A folder that is missing, a file that is something else, and a file in use by another sandbox: exit 2."""
+    """A folder that is missing, no database, a sandbox's in use, another program's database: exit 2."""
     other = tmp_path / "other"
     other.write_text("this is no database, but it is long enough to be looked at as if it were one. " * 20)
-    used = tmp_path / "used.db"
+    used, foreign = tmp_path / "used.db", tmp_path / "foreign.db"
+    with closing(sqlite3.connect(foreign)) as database:
+        database.execute("CREATE TABLE usages (a)")
     with closing(Store(used)):
-        for path in (tmp_path / "nowhere" / "x.db", other, used):
+        for path in (tmp_path / "nowhere" / "x.db", other, used, foreign):
             assert str(path) in _refused("--port", "0", "--data", str(path))
 
 

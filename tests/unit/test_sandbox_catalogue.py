@@ -1,9 +1,11 @@
 """Customers, products and plans over REST."""
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from meter.sandbox.store import Store
 from tests.sandboxes import client_of
 
 CUSTOMERS, PRODUCTS = "/v1/sdk/customers", "/v1/sdk/products"
@@ -99,3 +101,19 @@ async def test_unknown_products_are_not_found(path: str) -> None:
     async with client_of() as client:
         answer = await client.get(path)
     assert (answer.status_code, answer.json()["message"]) == (404, "Product with reference prd_X not found")
+
+
+async def test_everything_is_found_again_in_its_order() -> None:
+    """A second sandbox over the same store knows the first one's products, plans, customers, in order of creation."""
+    with closing(Store()) as store:
+        async with client_of(store) as client:
+            for name in ("z", "a", "m"):
+                product = (await client.post(PRODUCTS, json={"name": name})).json()
+                await client.post(f"{PRODUCTS}/{product['reference']}/plans", json={"name": "Free"})
+            await client.post(CUSTOMERS, json={"email": "a@b.example"})
+            await client.post(CUSTOMERS, json={"email": "a@b.example", "externalRef": "auth_1"})
+            before = (await client.get(PRODUCTS)).json()
+        async with client_of(store) as client:
+            assert (await client.get(PRODUCTS)).json() == before
+            assert [product["name"] for product in before["products"]] == ["z", "a", "m"]
+            assert (await client.get(CUSTOMERS, params={"externalRef": "auth_1"})).json()["email"] == "a@b.example"
