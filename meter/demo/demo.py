@@ -22,7 +22,7 @@ from meter.demo.reconciliation import Expected, Fault, reconcile
 from meter.demo.screen import Screen
 from meter.demo.watch import Limits, Observer
 from meter.errors import CommandFailed
-from meter.localkafka.jars import cache_folder, class_path
+from meter.localkafka.jars import cache_folder, class_path, java_program
 from meter.pipeline.event import Origin, UsageEvent, decode
 
 SLOW_SECONDS: Final = 0.5
@@ -59,6 +59,7 @@ class Scene(NamedTuple):
 
 def run(options: Options) -> int:
     """Tell the whole story; 0 when the books balance, 1 when they do not. Blocks until Ctrl-C with `keep`."""
+    java_program()  # says at once when the `kafka` extra is missing
     class_path(cache_folder())  # downloads Kafka when it is missing, and shows how far it is
     folder = Path(tempfile.mkdtemp(prefix="meter-demo-"))
     installation = Installation(folder, options.transport)
@@ -109,6 +110,7 @@ class Story:
     async def _start(self, provider: Provider, observer: Observer) -> Scene:
         here, screen = self._installation, self._screen
         screen.start_clock()
+        screen.say("starting Kafka, the provider's sandbox and meter, each a process of its own")
         here.broker.start()
         here.sandbox.start()
         await here.broker.wait_until(here.broker_answers, _START_LIMIT_SECONDS)
@@ -129,6 +131,7 @@ class Story:
     @asynccontextmanager
     async def _watching(self, observer: Observer, world: World) -> AsyncIterator[None]:
         await observer.ask(world.limited_customer, world.limited_product)
+        await observer.look()
         tasks = [
             asyncio.create_task(observer.look_for_ever()),
             asyncio.create_task(observer.ask_for_ever(world.limited_customer, world.limited_product)),
@@ -205,6 +208,7 @@ class Story:
             await asyncio.sleep(_SHOW_SECONDS)
         self._times.catch_up = time.monotonic() - started
         screen.say("every offset is committed" if observer.seen.has_committed(ends) else "not everything is committed")
+        screen.say("checking the books")
 
     async def _check(self, scene: Scene, produced: list[Produced], provider: Provider, observer: Observer) -> int:
         started = time.monotonic()

@@ -60,9 +60,9 @@ def stream(seed: int, records_total: int, world: World, now_seconds: float) -> l
 
 
 def allowance(planned: Sequence[Planned], customer: str) -> int:
-    """Free units with which `customer` runs into the limit after about two thirds of its usage."""
+    """Free units with which `customer` runs into the limit after a quarter of its usage, before the restart."""
     units = sum(record.units for record in planned if record.customer == customer and record.kind in DIALECTS)
-    return max(1, units * 2 // 3)
+    return max(1, units // 4)
 
 
 class _Stream:

@@ -9,11 +9,12 @@ import httpx
 from meter.demo.events import World
 from meter.demo.processes import SECRET_KEY
 from meter.demo.reconciliation import Billed
-from meter.errors import CommandFailed
+from meter.errors import CommandFailed, Unavailable
 
 CUSTOMERS = 100
 PRODUCTS = ("search", "render", "mail")
 BULK_ROUTE = "/v1/sdk/usages/bulk"
+_HEADERS = {"Authorization": f"Bearer {SECRET_KEY}"}
 _PAGE_ROWS = 10_000
 _CREATED_AT_ONCE = 8
 
@@ -33,9 +34,10 @@ class Provider:
     async def answers(self) -> bool:
         """Whether the sandbox is up."""
         try:
-            return (await self._client.get("/sandbox/totals")).is_success
-        except httpx.TransportError:
+            await self.totals()
+        except Unavailable:
             return False
+        return True
 
     async def create_world(self) -> World:
         """Customers and products without limits, and one customer with a product of which it gets little."""
@@ -85,7 +87,10 @@ class Provider:
         return str((await self._call("POST", path, body))["reference"])
 
     async def _call(self, method: str, path: str, body: object = None) -> Any:
-        answer = await self._client.request(method, path, json=body, headers={"Authorization": f"Bearer {SECRET_KEY}"})
+        try:
+            answer = await self._client.request(method, path, json=body, headers=_HEADERS)
+        except httpx.TransportError as fault:
+            raise Unavailable(f"the sandbox does not answer to {method} {path}: {fault!r}") from fault
         if answer.is_error:
             raise CommandFailed(f"the sandbox answers {answer.status_code} to {method} {path}: {answer.text[:300]}")
         return answer.json() if answer.content else None

@@ -8,14 +8,14 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from meter.demo.processes import TOPIC, Installation
 from meter.demo.reconciliation import Fault
 from meter.demo.watch import Seen
 
 _PLAIN_LINE_SECONDS = 3.0
-_PLAIN_WIDTH = 110
+_HEADING_WIDTH = 10
+_NUMBER_WIDTH = 13
 _HELD_SCALE_SHARE = 0.1  # what fills the bars of held and lag, as a share of the stream
 
 Section = tuple[str, Sequence[tuple[str, str]]]
@@ -26,8 +26,6 @@ class Screen:
 
     def __init__(self, records_total: int, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
-        if not self._console.is_terminal:
-            self._console = Console(file=self._console.file, highlight=False, width=_PLAIN_WIDTH)
         self._total = records_total
         self._started = time.monotonic()
         self._last_line = 0.0
@@ -64,12 +62,12 @@ class Screen:
 
     def title(self, text: str) -> None:
         """A line without a time."""
-        self._console.print(f"[bold]{escape(text)}[/bold]")
+        self._line(f"[bold]{escape(text)}[/bold]")
 
     def say(self, text: str, style: str = "") -> None:
         """One line of the story, with its time."""
         line = f"{self.elapsed_seconds:5.1f} s  {escape(text)}"
-        self._console.print(f"[{style}]{line}[/{style}]" if style else line)
+        self._line(f"[{style}]{line}[/{style}]" if style else line)
 
     def progress(self, produced: int, seen: Seen) -> None:
         """How far everybody is."""
@@ -81,14 +79,13 @@ class Screen:
             scale = max(1.0, self._total * _HELD_SCALE_SHARE)
             totals = {"produced": self._total, "billed": self._total, "held": scale, "lag": scale}
             self._tasks = {name: self._bars.add_task(name, total=total, shown="") for name, total in totals.items()}
-        away = "" if seen.answers else "  (meter is away)"
-        for name, value, note in (
-            ("produced", produced, f" of {self._total:,}"),
-            ("billed", seen.billed, ""),
-            ("held", seen.held if seen.answers else 0, away),
-            ("lag", seen.lag if seen.answers else 0, away),
-        ):
-            self._bars.update(self._tasks[name], completed=value, shown=f"{value:,}{note}")
+        self._bar("produced", produced, f"{produced:,} of {self._total:,}")
+        self._bar("billed", seen.billed, f"{seen.billed:,}")
+        for name, value in (("held", seen.held), ("lag", seen.lag)):
+            self._bar(name, value if seen.works else 0, f"{value:,}" if seen.works else f"({seen.absence})")
+
+    def _bar(self, name: str, value: int, shown: str) -> None:
+        self._bars.update(self._tasks[name], completed=value, shown=shown)
 
     def end_progress(self) -> None:
         """Take the bars away."""
@@ -96,27 +93,22 @@ class Screen:
 
     def table(self, sections: Sequence[Section]) -> None:
         """What was found, a heading and its facts per section."""
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(overflow="fold")
+        self._console.print()
         for heading, facts in sections:
             for index, (number, words) in enumerate(facts):
-                table.add_row("" if index else heading, escape(number), escape(words))
-        self._console.print()
-        self._console.print(table)
+                shown = f"{'' if index else heading:<{_HEADING_WIDTH}}"
+                self._line(f"[bold]{shown}[/bold]{number:>{_NUMBER_WIDTH}}  {escape(words)}")
         self._console.print()
 
     def verdict(self, faults: Sequence[Fault], summary: str) -> None:
         """One line; after it what is wrong, if anything is."""
         if not faults:
-            self._console.print(f"[bold green]OK[/bold green]      {escape(summary)}")
+            self._line(f"[bold green]OK[/bold green]  {escape(summary)}")
             return
-        self._console.print(
-            f"[bold red]FAILED[/bold red]  the books do not balance: {len(faults)} of the checks failed"
-        )
+        checks = f"{len(faults)} check{'s' if len(faults) > 1 else ''}"
+        self._line(f"[bold red]FAILED[/bold red]  the books do not balance: {checks} failed")
         for fault in faults:
-            self._console.print(f"  {escape(str(fault))}", style="red", soft_wrap=True)
+            self._line(f"  [red]{escape(str(fault))}[/red]")
 
     def kept(self, here: Installation, customer: str, product: str) -> None:
         """Where everything is, what one may try, and how it ends."""
@@ -134,11 +126,15 @@ class Screen:
             "Ctrl-C stops everything and deletes its data",
         )
         for line in lines:
-            self._console.print(escape(line), soft_wrap=True)
+            self._line(escape(line))
+
+    def _line(self, markup: str) -> None:
+        """One line however long: the terminal wraps it, a pipe gets it whole."""
+        self._console.print(markup, soft_wrap=True)
 
     def _plain_progress(self, produced: int, seen: Seen) -> None:
         if self.elapsed_seconds - self._last_line < _PLAIN_LINE_SECONDS:
             return
         self._last_line = self.elapsed_seconds
-        rest = f"held {seen.held:>6,}   lag {seen.lag:>7,}" if seen.answers else "(meter is away)"
+        rest = f"held {seen.held:>6,}   lag {seen.lag:>7,}" if seen.works else f"({seen.absence})"
         self.say(f"produced {produced:>7,}   billed {seen.billed:>7,}   {rest}")

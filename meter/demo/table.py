@@ -132,7 +132,7 @@ def _limits(limits: Limits, allowance_units: int) -> list[tuple[str, str]]:
         return [*facts, ("-", f"no refusal, though more than the {allowance_units:,} free units are used")]
     meter = limits.first_no["meter"]
     left, pending = meter["providerRemaining"], meter["pendingUnits"]
-    words = f'units free; the first "no" when the provider saw {left} left and meter knew of {pending} more'
+    words = f'units free; the first "no" when the provider had seen all but {left} and meter knew of {pending} more'
     return [*facts, (f"{allowance_units:,}", words)]
 
 

@@ -76,7 +76,7 @@ def test_a_conflict_carries_the_id_of_an_earlier_event_and_other_units(planned: 
 def test_the_limited_customer_runs_into_its_allowance(planned: list[Planned]) -> None:
     """The plan is too small for its usage, and not by a hair."""
     used = sum(r.units for r in planned if r.customer == WORLD.limited_customer and r.kind in DIALECTS)
-    assert 100 < allowance(planned, WORLD.limited_customer) < used * 0.7
+    assert 20 < allowance(planned, WORLD.limited_customer) < used * RESTART_SHARE
 
 
 def test_expected_is_one_row_per_event_and_one_dead_letter_per_fault(planned: list[Planned]) -> None:
