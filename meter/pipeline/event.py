@@ -88,7 +88,10 @@ def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
     if value is None or (record.headers and dialect.is_cloud_event(record.headers)):
         return None
     body = read_complete(value)
-    if body is None or (seconds := timestamps.canonical_seconds(body.timestamp)) is None:
+    if body is None:
+        return None
+    seconds = timestamps.canonical_seconds(body.timestamp)
+    if seconds is None:
         return None
     return _event(body, body.idempotency_key, body.action_type, seconds, value, record, origin, wall_seconds)
 
@@ -107,9 +110,9 @@ def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
         body.product_ref = UNSET
     action = f"{body.action_type}/{reading.free_action}" if reading.free_action else body.action_type
     key = key or _derived_key(reading.request_id, body, action, record, origin)
-    _refuse_outside_window(key, seconds, wall_seconds)  # before formatting: not every second has a date
     body.idempotency_key = key
-    body.timestamp = timestamps.format_utc(seconds)
+    if timestamps.is_billable(seconds, wall_seconds):  # the others have no date, perhaps, and are not sent
+        body.timestamp = timestamps.format_utc(seconds)
     return _event(body, key, action, seconds, encode(body), record, origin, wall_seconds)
 
 
@@ -123,7 +126,8 @@ def _event(
     origin: Origin,
     wall_seconds: float,
 ) -> UsageEvent:
-    _refuse_outside_window(key, seconds, wall_seconds)
+    if not timestamps.is_billable(seconds, wall_seconds):
+        raise _outside_window(key, seconds, wall_seconds)
     customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
     digest = identity.digest(customer, product, action, units, outcome)
     counts = outcome == "success"
@@ -156,8 +160,7 @@ def _seconds(timestamp: str | UnsetType, record: Record, wall_seconds: float) ->
     return seconds
 
 
-def _refuse_outside_window(key: str, seconds: float, wall_seconds: float) -> None:
-    if timestamps.is_expired(seconds, wall_seconds):
-        raise Unbillable(EXPIRED, "the event is older than the provider takes (30 days)", key)
-    if timestamps.is_future(seconds, wall_seconds):
-        raise Unbillable(FUTURE, "the event lies further ahead than the provider takes (24 hours)", key)
+def _outside_window(key: str, seconds: float, wall_seconds: float) -> Unbillable:
+    if seconds < wall_seconds:
+        return Unbillable(EXPIRED, "the event is older than the provider takes (30 days)", key)
+    return Unbillable(FUTURE, "the event lies further ahead than the provider takes (24 hours)", key)

@@ -15,14 +15,9 @@ _DATE_TIME = re.compile(
 _MILLISECONDS = {f".{n:03d}Z": n for n in range(1000)}
 
 
-def is_expired(timestamp_seconds: float, wall_seconds: float) -> bool:
-    """Whether the event has become too old for the provider; asked again directly before sending."""
-    return timestamp_seconds < wall_seconds - MAX_AGE_SECONDS
-
-
-def is_future(timestamp_seconds: float, wall_seconds: float) -> bool:
-    """Whether the event lies further ahead than the provider takes."""
-    return timestamp_seconds > wall_seconds + MAX_AHEAD_SECONDS
+def is_billable(timestamp_seconds: float, wall_seconds: float) -> bool:
+    """Whether the provider takes an event of that time, sent now."""
+    return -MAX_AHEAD_SECONDS <= wall_seconds - timestamp_seconds <= MAX_AGE_SECONDS
 
 
 def canonical_seconds(text: str) -> float | None:
@@ -36,6 +31,9 @@ def canonical_seconds(text: str) -> float | None:
 
 def parse(text: str) -> float | None:
     """Unix seconds of an ISO 8601 date-time, cut to milliseconds; None for anything else, a missing zone included."""
+    seconds = canonical_seconds(text)
+    if seconds is not None:
+        return seconds
     if _DATE_TIME.fullmatch(text) is None:
         return None
     try:
