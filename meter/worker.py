@@ -92,7 +92,6 @@ class Worker:
                 stopping = self._spawn(_wait(stop))
                 await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
                 await self._drain(drain_timeout_seconds)
-                await self._source.close()
                 for task in (stepping, watching, polling, stopping):
                     task.cancel()
         except BaseExceptionGroup as group:

@@ -8,6 +8,8 @@ from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_no
 
 BLOCKED_AFTER_SECONDS = 30.0
 """One event without an end may keep ended ones behind it uncommitted this long before its partition is paused."""
+REFUSED_ALLOWANCE = 2.0
+"""How far a partition may exceed its share while nothing but refused events is held."""
 RESUME_SHARE = 0.75
 """A partition that was full takes records again when it holds this much of its share."""
 
@@ -132,21 +134,24 @@ class Assignment:
 
     # Bounds
 
-    def paused(self, steady_seconds: float, *, all_of_them: bool) -> Set[int]:
+    def paused(self, steady_seconds: float, *, all_of_them: bool, only_refused_held: bool) -> Set[int]:
         """Partitions that take no records now.
 
         Each partition has its share of the bounds and cannot use up another's: one that is blocked for ever by
-        an event without an end does not stop the others.
+        an event without an end does not stop the others. When all that is held was refused by the provider, only
+        the acceptance of a new event can tell whose fault that is: then a little more is let in.
         """
         if all_of_them:
             return frozenset(self._progress)
+        allowance = REFUSED_ALLOWANCE if only_refused_held else 1.0
         for partition, progress in self._progress.items():
-            fullness = self._fullness(progress)
+            fullness = self._fullness(progress) / allowance
             if fullness >= 1.0:
                 self._full.add(partition)
             elif fullness <= RESUME_SHARE:
                 self._full.discard(partition)
-        return self._unfilled | self._full | self.blocked(steady_seconds)
+        blocked: Set[int] = frozenset() if only_refused_held else self.blocked(steady_seconds)
+        return self._unfilled | self._full | blocked
 
     def blocked(self, steady_seconds: float) -> Set[int]:
         """Partitions in which one event without an end has kept others uncommitted for too long."""

@@ -135,9 +135,9 @@ class Dispatch:
         verdicts, self._verdicts = self._verdicts, Verdicts()
         return verdicts
 
-    def in_flight(self) -> int:
-        """Number of requests under way."""
-        return len(self._in_flight)
+    def has_only_refused(self) -> bool:
+        """Nothing is left to send but what was refused before."""
+        return len(self.refusals) > 0 and not (self._queue or self._in_flight or len(self._buffer))
 
     def is_quiet(self, steady_seconds: float) -> bool:
         """No request is under way, and none that ended unknown can still be inserting."""
@@ -216,13 +216,16 @@ class Dispatch:
     def _accepted(self, batch: Batch, outcome: Accepted, now: Now) -> None:
         was_mass = self.gate.paused == MASS_REFUSAL
         self.gate.accepted()
-        self.refusals.accepted(batch.events)
+        self.refusals.accepted(batch.events, batch.started_at)
         self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
         if was_mass:
             for waiting in self.refusals.take_all():
                 self._requeue(waiting, now.steady_seconds)
-        for refusal in self.refusals.take_parkable(batch.started_at):
+        self._park_refused()
+
+    def _park_refused(self) -> None:
+        for refusal in self.refusals.take_parkable():
             self._verdicts.parked.append(Parked(refusal.event, refusal.reason, refusal.detail))
 
     def _refused(
@@ -242,6 +245,8 @@ class Dispatch:
             self._refuse_one(batch, reason, detail, steady_seconds)
         if self.gate.paused == MASS_REFUSAL or self.refusals.is_mass():
             self.gate.pause(MASS_REFUSAL, detail, steady_seconds)
+        else:
+            self._park_refused()
 
     def _refuse_one(self, batch: Batch, reason: Reason, detail: str, steady_seconds: float) -> None:
         if batch.events[0].epoch in self._live:

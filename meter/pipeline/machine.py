@@ -237,7 +237,11 @@ class Machine:
         can_send = self.may_send(now) and not self._is_handing_over
         sendable = self._dispatch.next_due() if can_send else float("inf")
         wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.cooled_at())
-        paused = self.assignment.paused(steady, all_of_them=self._is_draining or self._is_handing_over)
+        paused = self.assignment.paused(
+            steady,
+            all_of_them=self._is_draining or self._is_handing_over,
+            only_refused_held=self._dispatch.has_only_refused() and self._settlement.is_quiet(),
+        )
         return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, wake)
 
     def _take_verdicts(self, now: Now) -> None:

@@ -38,6 +38,7 @@ class Refusals:
         self._wait_seconds = unknown_customer_wait_seconds
         self._waiting: dict[str, Refusal] = {}
         self._first_at: dict[str, float] = {}
+        self._accepted_from = float("-inf")  # the latest start of a request in which an event was accepted
         self._recent: dict[str, str | None] = {}  # key -> the customer if refused, None if accepted
 
     def __len__(self) -> int:
@@ -54,8 +55,9 @@ class Refusals:
         self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
         self._remember(event.key, event.customer)
 
-    def accepted(self, events: Iterable[UsageEvent]) -> None:
-        """These events were accepted."""
+    def accepted(self, events: Iterable[UsageEvent], started_at: float) -> None:
+        """These events were accepted, in a request that was started then."""
+        self._accepted_from = max(self._accepted_from, started_at)
         for event in list(events)[-RECENT_EVENTS:]:
             self._remember(event.key, None)
             self._first_at.pop(event.key, None)
@@ -65,9 +67,13 @@ class Refusals:
         refused = [customer for customer in self._recent.values() if customer is not None]
         return len(refused) * 2 > len(self._recent) and len(set(refused)) > 1
 
-    def take_parkable(self, accepted_from: float) -> list[Refusal]:
-        """Refusals older than a request, started at `accepted_from`, in which another event was accepted."""
-        parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal, accepted_from)]
+    def take_parkable(self) -> list[Refusal]:
+        """Refusals that are the event's own fault: another one was accepted in a request started after them.
+
+        A customer that stays unknown for the whole wait was refused again and again meanwhile; for it an
+        acceptance after the first refusal is enough.
+        """
+        parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal)]
         for refusal in parkable:
             self._drop(refusal.event.key)
             self._first_at.pop(refusal.event.key, None)
@@ -105,9 +111,11 @@ class Refusals:
         """When the next event is to be tried again."""
         return min((refusal.retry_at for refusal in self._waiting.values()), default=float("inf"))
 
-    def _is_parkable(self, refusal: Refusal, accepted_from: float) -> bool:
-        waited = refusal.reason == "rejected" or refusal.refused_at - refusal.first_at >= self._wait_seconds
-        return waited and refusal.refused_at < accepted_from
+    def _is_parkable(self, refusal: Refusal) -> bool:
+        if refusal.reason == "rejected":
+            return refusal.refused_at < self._accepted_from
+        waited = refusal.refused_at - refusal.first_at >= self._wait_seconds
+        return waited and refusal.first_at < self._accepted_from
 
     def _drop(self, key: str) -> Refusal:
         return self._waiting.pop(key)

@@ -1,0 +1,59 @@
+"""The broker as far as the machine can tell: a log, commits of one group, receipts, dead letters."""
+
+from dataclasses import dataclass, field
+
+from meter.pipeline.receipt import ACCEPTED, Receipt
+from meter.pipeline.settlement import DeadLetterWrite
+from meter.pipeline.start import Committed
+
+
+@dataclass(frozen=True)
+class Rec:
+    """One record of the source topic."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class Broker:
+    """What is durable. A commit is checked when it arrives: it may only pass what has an end (invariant 1)."""
+
+    logs: dict[int, list[Rec]]
+    commits: dict[int, Committed] = field(default_factory=dict)
+    receipts: dict[int, list[Receipt]] = field(default_factory=dict)
+    ends: dict[tuple[int, int], set[str]] = field(default_factory=dict)
+    accepted_keys: set[str] = field(default_factory=set)
+    dead: dict[tuple[int, int], str] = field(default_factory=dict)
+    dead_keys: set[str] = field(default_factory=set)
+
+    def write_receipt(self, receipt: Receipt) -> int:
+        """Appends; the receipt's offset. Invariant 3: a duplicate's key was accepted before or beside it."""
+        for offset, key, end in zip(receipt.offsets, receipt.keys, receipt.ends, strict=True):
+            if end == ACCEPTED:
+                self.accepted_keys.add(key)
+            self.ends.setdefault((receipt.partition, offset), set()).add(end)
+        for key, end in zip(receipt.keys, receipt.ends, strict=True):
+            assert end == ACCEPTED or key in self.accepted_keys, f"{key} is no duplicate: nobody accepted it"
+        log = self.receipts.setdefault(receipt.partition, [])
+        log.append(receipt)
+        return len(log) - 1
+
+    def write_dead_letter(self, write: DeadLetterWrite) -> None:
+        """Appends."""
+        at = (write.event.partition, write.event.record.offset)
+        self.dead[at] = write.reason
+        self.dead_keys.add(write.event.key)
+        self.ends.setdefault(at, set()).add("dead")
+
+    def commit(self, commits: dict[int, Committed]) -> None:
+        """Moves the group's positions."""
+        for partition, commit in commits.items():
+            before = self.commits[partition].offset if partition in self.commits else 0
+            assert commit.offset >= before, f"partition {partition} rewound from {before} to {commit.offset}"
+            open_below = [o for o in range(before, commit.offset) if (partition, o) not in self.ends]
+            assert not open_below, f"commit {commit.offset} of partition {partition} passes {open_below}"
+            self.commits[partition] = commit

@@ -1,0 +1,79 @@
+"""A provider that looks keys up without a lock: two overlapping requests with one key insert it twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meter.pipeline.batch import Batch
+from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected, TooLarge, TryAgain
+
+BAD_CUSTOMERS = ("cus_bad", "cus_worse")
+STILL_INSERTING_SECONDS = 2.0
+
+
+@dataclass(eq=False)
+class Request:
+    """One bulk call under way; `missing` are the keys that were not there when it was looked up."""
+
+    member: int
+    batch: str
+    keys: Sequence[str]
+    customers: Sequence[str]
+    missing: frozenset[str]
+    started: float
+
+
+@dataclass
+class Provider:
+    """Rows by key, requests under way, and inserts that go on after the client has gone."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    requests: list[Request] = field(default_factory=list)
+    late: list[tuple[float, Request]] = field(default_factory=list)
+    uncertain: dict[str, float] = field(default_factory=dict)
+
+    def receive(self, member: int, batch: Batch, now: float) -> None:
+        """A request arrives. Invariant 4: none of its keys is under way or may still be being inserted."""
+        keys = [event.key for event in batch.events]
+        under_way = {key for request in self.requests for key in request.keys}
+        assert not under_way.intersection(keys), "a key is in flight twice"
+        soon = [key for key in keys if self.uncertain.get(key, 0.0) > now]
+        assert not soon, f"sent again within 2 s of an unknown outcome: {soon}"
+        missing = frozenset(key for key in keys if not self.rows[key])
+        customers = [event.customer for event in batch.events]
+        self.requests.append(Request(member, batch.name, keys, customers, missing, now))
+
+    def answer(self, request: Request, how: str, now: float) -> Outcome:
+        """Ends the request in one of the ways in which a provider can."""
+        self.requests.remove(request)
+        bad = {i: "refused" for i, customer in enumerate(request.customers) if customer in BAD_CUSTOMERS}
+        if how in ("ok", "cut_after", "late") and bad:
+            return Rejected(bad, "validation") if len(bad) % 2 else Rejected({}, "validation")
+        if how == "ok":
+            return self._insert(request)
+        if how == "cut_after":
+            self._insert(request)
+        if how == "late":
+            self.late.append((now + STILL_INSERTING_SECONDS * 0.9, request))
+        if how == "unauthorized":
+            return Refused(Refusal.UNAUTHORIZED, "bad key")
+        if how == "busy":
+            return TryAgain("status 503", outcome_unknown=False)
+        if how == "too_large" and len(request.keys) > 1:
+            return TooLarge()
+        self.uncertain.update(dict.fromkeys(request.keys, now + STILL_INSERTING_SECONDS))
+        return TryAgain("timeout", outcome_unknown=True)
+
+    def pass_time(self, now: float) -> None:
+        """Inserts whose client has gone happen when their time has come."""
+        due = [request for when, request in self.late if when <= now]
+        self.late = [(when, request) for when, request in self.late if when > now]
+        for request in due:
+            self._insert(request)
+
+    def _insert(self, request: Request) -> Accepted:
+        for key in set(request.keys):
+            if key in request.missing:
+                self.rows[key] += 1
+        undebited = {i: "duplicate" for i, key in enumerate(request.keys) if key not in request.missing}
+        return Accepted([f"usage_{key}" for key in request.keys], undebited)

@@ -1,0 +1,94 @@
+"""A schedule: small numbers that pick, step by step, what happens next in the world."""
+
+from collections.abc import Sequence
+
+from tests.simulation.provider import BAD_CUSTOMERS
+from tests.simulation.world import PARTITIONS, Member, World
+
+Step = tuple[int, int, int]
+KEYS = 40
+ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large")
+SETTLING_ROUNDS = 4000
+
+
+def customer_of(key: int) -> str:
+    """Every ninth key belongs to a customer whose events the provider refuses, every eleventh has none."""
+    if key % 9 == 4:
+        return BAD_CUSTOMERS[key % 2]
+    return "" if key % 11 == 7 else f"cus_{key % 3}"
+
+
+def play(world: World, steps: Sequence[Step]) -> None:
+    """Lets everything happen that the schedule says."""
+    world.join()
+    for kind, a, b in steps:
+        _happen(world, kind, a, b)
+
+
+def settle(world: World) -> None:
+    """From now on nothing fails: everything must come to its end."""
+    for member in [member for member in world.members if member.is_stopped]:
+        world.wake(member)
+    if not world.members:
+        world.join()
+    fresh = 1000
+    for _ in range(SETTLING_ROUNDS):
+        for member in world.members:
+            _calm(world, member)
+        world.pass_time(0.5)
+        if _is_settled(world):
+            return
+        fresh += 1
+        if fresh % 8 == 0 and fresh < 1600:  # refused events wait for an acceptance after their refusal
+            world.produce(fresh % PARTITIONS, fresh, 1, "cus_a")
+    raise AssertionError(f"not settled: {[member.machine.counts for member in world.members]}")
+
+
+def _happen(world: World, kind: int, a: int, b: int) -> None:
+    running = world.running()
+    member = running[a % len(running)] if running else None
+    if kind < 6:
+        for key in range(a, a + 1 + b % 6):
+            world.produce(b % PARTITIONS, key % KEYS, 1 + (a % 7 == 0), customer_of(key % KEYS))
+    elif member is None:
+        world.join()
+    elif kind < 12:
+        world.poll(member, b % PARTITIONS, 1 + a % 8)
+    elif kind < 18:
+        world.answer_any(member, ANSWERS[b % len(ANSWERS)])
+    elif kind < 24:
+        world.finish_write(member, ("ok", "ok", "ok", "unacknowledged", "failed")[b % 5])
+    elif kind < 28:
+        world.finish_commit(member, ("applied", "applied", "unheard", "lost")[b % 4])
+    elif kind < 33:
+        world.pass_time(0.3 + b % 7)
+    else:
+        _membership(world, member, kind, a)
+
+
+def _membership(world: World, member: Member, kind: int, a: int) -> None:
+    stopped = [other for other in world.members if other.is_stopped]
+    if kind == 33 and len(world.members) < world.max_members:
+        world.join()
+    elif kind == 34:
+        world.kill(member)
+    elif kind == 35 and len(world.running()) > 1:
+        world.stop(member)
+    elif kind == 36 and stopped:
+        world.wake(stopped[a % len(stopped)])
+    else:
+        world.rebalance()
+
+
+def _calm(world: World, member: Member) -> None:
+    for partition in list(member.positions):
+        world.poll(member, partition, 10)
+    for _ in range(4):
+        world.answer_any(member, "ok")
+        world.finish_write(member, "ok")
+    world.finish_commit(member, "applied")
+
+
+def _is_settled(world: World) -> bool:
+    committed = {partition: commit.offset for partition, commit in world.broker.commits.items()}
+    return committed == {partition: len(log) for partition, log in world.broker.logs.items()}

@@ -1,0 +1,280 @@
+"""Members, broker and provider in virtual time: the machine that runs in production, driven by a schedule."""
+
+import json
+import random
+
+from meter.pipeline.actions import MachineOptions
+from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.machine import Machine
+from meter.pipeline.now import Now
+from meter.pipeline.outcome import Outcome
+from meter.pipeline.receipt import Owner
+from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
+from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
+from tests.simulation.broker import Broker, Rec
+from tests.simulation.provider import Provider, Request
+
+WALL = 1_800_000_000.0
+SESSION_SECONDS = 30.0
+LEASE_SECONDS = 18.0
+BILLING_TIMEOUT_SECONDS = 10.0
+HAND_OVER_SECONDS = 14.0
+STEP_SECONDS = 0.5
+PARTITIONS = 3
+OWNER = Owner("meter", "http://provider", "sandbox")
+CHOICE = Choice("earliest", WALL, PARTITIONS)
+UNKNOWN = ("cut_before", "cut_after", "late")
+
+
+class Member:
+    """One process: its machine, and what it has under way to the broker."""
+
+    def __init__(self, number: int, seed: int) -> None:
+        self.number = number
+        options = MachineOptions(
+            name=f"m{number}",
+            owner=OWNER,
+            topic="usage",
+            batch=BatchLimits(5, 100_000, 1.0),
+            max_held_events=60,
+            max_held_bytes=1_000_000,
+            max_in_flight=3,
+            window_max_ids=10_000,
+            window_seconds=86_400,
+            unknown_customer_wait_seconds=30,
+            lease_seconds=LEASE_SECONDS,
+        )
+        self.machine = Machine(options, random.Random(seed))
+        self.positions: dict[int, int] = {}
+        self.paused: frozenset[int] = frozenset()
+        self.writes: list[ReceiptWrite | DeadLetterWrite] = []
+        self.commit: dict[int, Committed] | None = None
+        self.commit_started = 0.0
+        self.session_until = 0.0
+        self.generation = -1
+        self.is_stopped = False
+        self.unheard: list[tuple[str, Outcome]] = []
+
+
+class World:
+    """Everything that exists; every public method is one thing that can happen."""
+
+    def __init__(self, seed: int, max_members: int) -> None:
+        self.chance = random.Random(seed)
+        self.max_members = max_members
+        self.seconds = 100.0
+        self.broker = Broker({partition: [] for partition in range(PARTITIONS)})
+        self.provider = Provider()
+        self.members: list[Member] = []
+        self.made = 0
+        self.generation = 0
+
+    def now(self) -> Now:
+        """This moment."""
+        return Now(self.seconds, WALL + self.seconds)
+
+    def running(self) -> list[Member]:
+        """Members that are not stopped."""
+        return [member for member in self.members if not member.is_stopped]
+
+    # Things that happen outside
+
+    def produce(self, partition: int, key: int, units: int, customer: str) -> None:
+        """An event; a customer of "" makes it invalid.
+
+        Copies in partitions of different replicas are for the provider's idempotency to catch, so with several
+        members a key always goes into the same partition, as it does when producers set the Kafka key.
+        """
+        if self.max_members > 1:
+            partition = key % PARTITIONS
+        log = self.broker.logs[partition]
+        event = {"customerRef": customer, "units": units, "idempotencyKey": f"k{key}"}
+        log.append(Rec(len(log), int((WALL + self.seconds) * 1000), json.dumps(event).encode()))
+
+    def join(self) -> None:
+        """One more member."""
+        self.made += 1
+        self.members.append(Member(self.made, self.chance.randrange(2**32)))
+        self.rebalance()
+
+    def kill(self, member: Member) -> None:
+        """SIGKILL: what it has at the provider may still be inserted; its session has to run out."""
+        self._abandon(member)
+        self.members.remove(member)
+        self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
+        self.rebalance()
+
+    def stop(self, member: Member) -> None:
+        """SIGSTOP past the session: the others go on without it."""
+        member.is_stopped = True
+        self._abandon(member)
+        self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
+        self.rebalance()
+
+    def wake(self, member: Member) -> None:
+        """SIGCONT: it may write what it had to write, but must not send; then it learns that it is out."""
+        member.is_stopped = False
+        self.pump(member)
+        for name, outcome in member.unheard:
+            member.machine.answered(name, outcome, self.now())
+            self.pump(member)
+        member.unheard.clear()
+        while member.writes:
+            self.finish_write(member, self.chance.choice(("ok", "unacknowledged", "failed")))
+        if member.commit is not None:
+            self.finish_commit(member, "applied")
+        self.rebalance()
+
+    def rebalance(self) -> None:
+        """Eager: everybody gives everything back, and gets partitions anew."""
+        for member in self.running():
+            if member.generation >= 0:
+                self._hand_over(member)
+        self.generation += 1
+        running = self.running()
+        for index, member in enumerate(running):
+            self._assign(member, [p for p in range(PARTITIONS) if p % len(running) == index])
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes in small steps; timeouts strike, members act and renew their sessions."""
+        until = self.seconds + seconds
+        while self.seconds < until:
+            self.seconds = min(until, self.seconds + STEP_SECONDS)
+            self.provider.pass_time(self.seconds)
+            for member in self.running():
+                self.pump(member)
+                if member.commit is not None:
+                    self.finish_commit(member, "applied")
+                for request in self._requests(member):
+                    if self.seconds - request.started >= BILLING_TIMEOUT_SECONDS:
+                        self.answer(member, request, self.chance.choice(UNKNOWN))
+
+    # Things that happen to one member
+
+    def poll(self, member: Member, partition: int, count: int) -> None:
+        """The next records, unless the partition is paused."""
+        if partition in member.positions and partition not in member.paused:
+            position = member.positions[partition]
+            records = self.broker.logs[partition][position : position + count]
+            member.positions[partition] = position + len(records)
+            member.machine.records(partition, records, self.now())
+            self.pump(member)
+
+    def answer(self, member: Member, request: Request, how: str) -> None:
+        """The provider answers, or does not."""
+        outcome = self.provider.answer(request, how, self.seconds)
+        member.machine.answered(request.batch, outcome, self.now())
+        self.pump(member)
+
+    def answer_any(self, member: Member, how: str) -> None:
+        """One of its requests is answered."""
+        requests = self._requests(member)
+        if requests:
+            self.answer(member, self.chance.choice(requests), how)
+
+    def finish_write(self, member: Member, how: str) -> None:
+        """One of its writes is acknowledged, written without the acknowledgement, or failed."""
+        if not member.writes:
+            return
+        write = member.writes.pop(self.chance.randrange(len(member.writes)))
+        machine, now = member.machine, self.now()
+        if isinstance(write, ReceiptWrite):
+            offset = self.broker.write_receipt(write.receipt) if how != "failed" else -1
+            if how == "ok":
+                machine.receipt_written(write.number, offset, now)
+            else:
+                machine.receipt_failed(write.number, now)
+        else:
+            if how != "failed":
+                self.broker.write_dead_letter(write)
+            if how == "ok":
+                machine.dead_letter_written(write.number, now)
+            else:
+                machine.dead_letter_failed(write.number, now)
+        self.pump(member)
+
+    def finish_commit(self, member: Member, how: str) -> None:
+        """Its commit is applied (and heard of or not), or lost; one from an old generation is refused."""
+        if member.commit is None:
+            return
+        commit, member.commit = member.commit, None
+        if member.generation != self.generation or self.seconds >= member.session_until:
+            member.machine.commit_failed(lost=True)
+        else:
+            if how != "lost":
+                self.broker.commit(commit)
+                member.session_until = max(member.session_until, member.commit_started + SESSION_SECONDS)
+            if how == "applied":
+                member.machine.committed(self.now())
+            else:
+                member.machine.commit_failed(lost=False)
+        self.pump(member)
+
+    def pump(self, member: Member) -> None:
+        """Does what the machine says, and checks what must hold at every moment."""
+        machine = member.machine
+        actions = machine.next(self.now())
+        for batch in actions.sends:
+            assert self.seconds < member.session_until, "sent without being a member"
+            assert member.generation == self.generation, "sent in an old generation"
+            self.provider.receive(member.number, batch, self.seconds)
+        member.writes.extend(actions.receipts)
+        member.writes.extend(actions.dead_letters)
+        if actions.commit:
+            assert member.commit is None, "two commits outstanding"
+            member.commit, member.commit_started = dict(actions.commit), self.seconds
+        member.paused = frozenset(actions.paused)
+        assert machine.counts.balanced(), machine.counts
+        assert machine.counts.held <= 60 + 20
+        twice = {key: rows for key, rows in self.provider.rows.items() if rows > 1}
+        assert not twice, f"billed twice: {twice}"
+
+    # Inside
+
+    def _requests(self, member: Member) -> list[Request]:
+        return [request for request in self.provider.requests if request.member == member.number]
+
+    def _abandon(self, member: Member) -> None:
+        """The provider goes on with what it has of a client that is gone; a stopped one hears of it later."""
+        for request in self._requests(member):
+            outcome = self.provider.answer(request, self.chance.choice(("ok", *UNKNOWN)), self.seconds)
+            member.unheard.append((request.batch, outcome))
+
+    def _hand_over(self, member: Member) -> None:
+        member.machine.hand_over()
+        deadline = self.seconds + HAND_OVER_SECONDS
+        while not (member.machine.is_quiet(self.now()) and member.commit is None) and self.seconds < deadline:
+            self.pump(member)
+            self.finish_write(member, "ok")
+            if member.commit is not None:
+                self.finish_commit(member, "applied")
+            if self.chance.random() < 0.3:
+                self.answer_any(member, self.chance.choice(("ok", *UNKNOWN)))
+            self.pass_time(STEP_SECONDS)
+        self._final_commit(member)
+        member.positions = {}
+        member.machine.revoked(self.now())
+        self.pump(member)
+
+    def _final_commit(self, member: Member) -> None:
+        member.commit = None
+        if member.generation == self.generation and self.seconds < member.session_until:
+            self.broker.commit(member.machine.assignment.commits())
+
+    def _assign(self, member: Member, partitions: list[int]) -> None:
+        starts = {}
+        for partition in partitions:
+            commit = self.broker.commits.get(partition, Committed(0, ""))
+            starts[partition] = Start(commit.offset, decode_note(commit.metadata).receipts_offset)
+        note = {p: Committed(s.offset, encode_note(CommitNote(CHOICE, s.receipts_offset))) for p, s in starts.items()}
+        self.broker.commit(note)
+        member.generation = self.generation
+        member.session_until = self.seconds + SESSION_SECONDS
+        member.positions = {partition: start.offset for partition, start in starts.items()}
+        member.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now())
+        for partition in partitions:
+            log = self.broker.receipts.get(partition, [])
+            for offset in range(member.machine.assignment.fill_from(partition, 0), len(log)):
+                member.machine.remember(partition, offset, log[offset])
+            member.machine.window_filled(partition)
+        self.pump(member)
