@@ -14,8 +14,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from meter.errors import LostRange, Redelivered, Stuck, Unavailable
 from meter.kafka.connection import answered, client_options, reaching, shut, starting, unavailable
-from meter.kafka.internals import client_of, membership_of, unfinished_tasks
+from meter.kafka.internals import (
+    client_of,
+    membership_of,
+    positions_of,
+    spoilt_partition,
+    unfinished_tasks,
+)
 from meter.kafka.topics import partition_count
+from meter.kafka.unreadable import read_leniently, rewind
 from meter.pipeline.event import Record
 from meter.pipeline.start import Bounds, Committed
 from meter.settings import KafkaSettings
@@ -79,6 +86,7 @@ class KafkaSource:
             self._fault_was_raised = True
             raise self._fault
         consumer = self.consumer
+        before = positions_of(consumer)
         try:
             async with asyncio.timeout(timeout_seconds + POLL_GRACE_SECONDS):
                 taken = await consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
@@ -87,10 +95,15 @@ class KafkaSource:
         except errors.OffsetOutOfRangeError as error:
             raise LostRange({lost.partition: offset for lost, offset in error.args[0].items()}) from error
         except errors.KafkaError as error:
+            rewind(consumer, before)
             raise _poll_fault(error) from error
-        return {
-            topic_partition.partition: cast("Sequence[Record]", records) for topic_partition, records in taken.items()
-        }
+        except UnicodeDecodeError:
+            spoilt = spoilt_partition(consumer)
+            if spoilt is None:
+                raise
+            rewind(consumer, before)
+            return {spoilt.partition: await read_leniently(consumer, spoilt, max_records)}
+        return {of.partition: cast("Sequence[Record]", records) for of, records in taken.items()}
 
     def pause(self, partitions: Iterable[int]) -> None:
         """No records of these until they are resumed or assigned anew; those that are not ours are passed over."""

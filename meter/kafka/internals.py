@@ -6,7 +6,7 @@ All of it is read here and nowhere else, so that an upgrade has one file to look
 import asyncio
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import ProducerClosed
@@ -30,6 +30,26 @@ def membership_of(consumer: AIOKafkaConsumer) -> Membership | None:
     if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
         return None
     return Membership(coordinator.generation, coordinator.member_id)
+
+
+def positions_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Where the next records come from, as far as that is decided; `position` would wait for it."""
+    subscription = consumer._subscription.subscription  # noqa: SLF001  # as above
+    if subscription is None or subscription.assignment is None:
+        return {}
+    states = {of: subscription.assignment.state_value(of) for of in subscription.assignment.tps}
+    return {of: state.position for of, state in states.items() if state.has_valid_position}
+
+
+def spoilt_partition(consumer: AIOKafkaConsumer) -> TopicPartition | None:
+    """The partition whose fetched records broke off while they were taken apart."""
+    for topic_partition, fetched in consumer._fetcher._records.items():  # noqa: SLF001  # the error does not name it
+        records = getattr(fetched, "_partition_records", None)
+        reading = getattr(records, "_records_iterator", None)
+        if reading is not None and reading.gi_frame is None:
+            found: TopicPartition = topic_partition
+            return found
+    return None
 
 
 def unfinished_tasks(consumer: AIOKafkaConsumer) -> list[asyncio.Task[None]]:
