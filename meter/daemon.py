@@ -51,6 +51,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
     try:
         await daemon.run(sock, stop)
     finally:
+        await daemon.limits.close()
         await daemon.billing.close()
     return 0
 
@@ -70,17 +71,17 @@ class Daemon:
         self.machine = Machine(self._machine_options(), random.SystemRandom())
         self._standing = Standing(self.machine, self._metrics, self._clock, settings.run.stuck_after_seconds)
         self._metrics.show(self.machine.counts, self._standing.readings)
-        limits = LimitsCache(
+        self.limits = LimitsCache(
             _CountedLimits(self.billing, self._metrics),
             self.machine.usage,
             self._clock,
             settings.limits,
             self._metrics.limits_answer,
         )
-        self._standing.limits = limits
+        self._standing.limits = self.limits
         token = settings.http.token
         self._app = build(
-            limits, self._standing, self._metrics.render, None if token is None else token.get_secret_value()
+            self.limits, self._standing, self._metrics.render, None if token is None else token.get_secret_value()
         )
 
     async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:

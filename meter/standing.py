@@ -28,6 +28,7 @@ class Standing:
         self._clock = clock
         self._stuck_after_seconds = stuck_after_seconds
         self._failing_since: float | None = None
+        self._write_trouble: str | None = None
         self._ended_before = -1
         self._moved_at = clock.now().steady_seconds
 
@@ -45,6 +46,10 @@ class Standing:
             self._failing_since = self._clock.now().steady_seconds
         elif outcome != "retry":
             self._failing_since = None
+
+    def write_waits(self, reason: str | None) -> None:
+        """Receipts or dead letters cannot be written, because of this; None: they can again."""
+        self._write_trouble = reason
 
     def billing_paused(self, reason: str | None) -> None:
         """Nothing but probes is sent, because of this; None: sending goes on."""
@@ -97,6 +102,7 @@ class Standing:
             joined=self.worker is not None and self.worker.membership.joined,
             kafka_trouble=self.kafka_trouble,
             filling=machine.assignment.unfilled(),
+            waiting_to_write=self._write_trouble,
             billing_paused=gate.paused,
             billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),
             billing_trouble=gate.detail,

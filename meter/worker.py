@@ -20,7 +20,7 @@ from meter.pipeline import dead_letter
 from meter.pipeline import receipt as receipts
 from meter.pipeline.batch import Batch
 from meter.pipeline.machine import Machine
-from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, TryAgain
+from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Bounds, Committed
 
@@ -39,6 +39,7 @@ class Observer(Protocol):
     def batch_sent(self, events: int) -> None: ...
     def batch_answered(self, outcome: str, seconds: float) -> None: ...
     def billing_paused(self, reason: str | None) -> None: ...
+    def write_waits(self, reason: str | None) -> None: ...
 
 
 class Worker:
@@ -66,7 +67,7 @@ class Worker:
         self._something_changed = asyncio.Event()
         self._stepped = asyncio.Event()
         self._paused: tuple[frozenset[int], Set[int]] | None = None
-        self._known_pause: str | None = None
+        self._known_state: tuple[str, str | None] = ("ok", None)
         self._tasks: asyncio.TaskGroup | None = None
         self._is_stopping = False
         self.membership = Membership(
@@ -149,7 +150,7 @@ class Worker:
         if actions.commit:
             self._spawn(self._commit(actions.commit))
         self._pause(actions.paused)
-        self._say_pause()
+        self._say_state()
         self._stepped.set()
         return min(max(actions.wake_at - now.steady_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
@@ -161,16 +162,19 @@ class Worker:
             self._source.pause(paused)
             self._source.resume(set(self._machine.assignment.partitions()) - paused)
 
-    def _say_pause(self) -> None:
+    def _say_state(self) -> None:
         gate = self._machine.gate
-        if gate.paused == self._known_pause:
+        state = (gate.state(), gate.paused)
+        if state == self._known_state:
             return
-        self._known_pause = gate.paused
+        self._known_state = state
         self._observer.billing_paused(gate.paused)
-        if gate.paused is None:
-            log.info("billing.resumed")
-        else:
+        if gate.paused is not None:
             log.error("billing.paused", reason=gate.paused, detail=gate.detail)
+        elif state[0] == "retrying":
+            log.warning("billing.retrying", detail=gate.detail)
+        else:
+            log.info("billing.resumed")
 
     # Out
 
@@ -184,10 +188,14 @@ class Worker:
             raise
         self._machine.answered(batch.name, outcome, self._clock.now())
         self._observer.batch_answered(_outcome_label(outcome), time.perf_counter() - started)
-        if not isinstance(outcome, Accepted | NotSent):
-            why = {"why": type(outcome).__name__, "detail": getattr(outcome, "detail", "")}
-            log.warning("batch.not_accepted", batch=batch.name, events=len(batch.events), **why)
+        self._say(batch, outcome)
         self._something_changed.set()
+
+    def _say(self, batch: Batch, outcome: Outcome) -> None:
+        """Trouble that goes on is said once (see `_say_state`); what is about these very events is said here."""
+        if isinstance(outcome, Rejected | UnknownCustomer | TooLarge):
+            detail = getattr(outcome, "detail", "")
+            log.warning("batch.rejected", batch=batch.name, events=len(batch.events), detail=detail)
 
     def _may_send(self) -> bool:
         return self._machine.may_send(self._clock.now())
@@ -199,11 +207,13 @@ class Worker:
             self._machine.receipt_too_large(write.number)
         except Unavailable as error:
             log.warning("receipt.waits", partition=write.receipt.partition, reason=str(error))
+            self._observer.write_waits(str(error))
             self._machine.receipt_failed(write.number, self._clock.now())
         except asyncio.CancelledError:
             self._machine.receipt_failed(write.number, self._clock.now())
             raise
         else:
+            self._observer.write_waits(None)
             self._machine.receipt_written(write.number, offset, self._clock.now())
         self._something_changed.set()
 
@@ -214,11 +224,13 @@ class Worker:
             await self._dead_letters.write(record.key, record.value, headers)
         except Unavailable as error:
             log.warning("dead_letter.waits", partition=write.event.partition, reason=str(error))
+            self._observer.write_waits(str(error))
             self._machine.dead_letter_failed(write.number, self._clock.now())
         except asyncio.CancelledError:
             self._machine.dead_letter_failed(write.number, self._clock.now())
             raise
         else:
+            self._observer.write_waits(None)
             self._machine.dead_letter_written(write.number, self._clock.now())
         self._something_changed.set()
 

@@ -10,7 +10,7 @@ import msgspec
 
 from meter.billing.answers import bulk_outcome, limits_outcome
 from meter.billing.limits_outcome import LimitsOutcome
-from meter.pipeline.outcome import Accepted, Outcome, TryAgain
+from meter.pipeline.outcome import Accepted, NotSent, Outcome, TryAgain
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FakeBilling:
     async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
         """As RestBilling does it."""
         if not may_send():
-            return TryAgain("not a member", outcome_unknown=False)
+            return NotSent()
         self.requests_total += 1
         events = [msgspec.json.decode(body) for body in bodies]
         keys = [event["idempotencyKey"] for event in events if "idempotencyKey" in event]

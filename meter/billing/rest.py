@@ -16,7 +16,7 @@ from meter.billing.sending import EXTENSION, Sending
 from meter.billing.transport import SocketTransport
 from meter.clock import Clock, SystemClock
 from meter.errors import BadConfiguration
-from meter.pipeline.outcome import Accepted, Outcome, TryAgain
+from meter.pipeline.outcome import Accepted, NotSent, Outcome, TryAgain
 
 MAX_CONNECT_SECONDS = 3.0
 MAX_LIMITS_IN_FLIGHT = 16
@@ -69,9 +69,11 @@ class RestBilling:
             return Accepted(())
         sending = Sending(may_send)
         if not sending.allowed():
-            return TryAgain("not a member", outcome_unknown=False)
+            return NotSent()
         answer = await self._post(self._bulk_url, _bulk_body(bodies), sending)
         if isinstance(answer, _NoAnswer):
+            if sending.forbidden and not answer.outcome_unknown:
+                return NotSent()
             return TryAgain(answer.detail, answer.outcome_unknown)
         wall_seconds = self._clock.now().wall_seconds
         headers, body = answer.headers, answer.content
@@ -107,8 +109,7 @@ class RestBilling:
         except _NOTHING_SENT as error:
             return _NoAnswer(self._said(error), outcome_unknown=False)
         except httpx.HTTPError as error:
-            detail = "not a member any more" if sending.forbidden else self._said(error)
-            return _NoAnswer(detail, sending.complete)
+            return _NoAnswer(self._said(error), sending.complete)
 
     def _too_late(self, sending: Sending) -> _NoAnswer:
         return _NoAnswer(f"no answer within {self._timeout_seconds:g} s", sending.complete)

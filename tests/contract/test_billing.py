@@ -20,6 +20,7 @@ from meter.billing.rest import RestBilling
 from meter.edges import BillingApi
 from meter.pipeline.outcome import (
     Accepted,
+    NotSent,
     Outcome,
     Refusal,
     Refused,
@@ -181,7 +182,7 @@ async def test_a_repeat_is_answered_as_duplicate_with_the_first_reference(world:
 async def test_nothing_is_sent_without_permission(world: World) -> None:
     """The provider never hears of it."""
     outcome = await world.billing.record_bulk([event("a")], lambda: False)
-    assert outcome == TryAgain("not a member", outcome_unknown=False)
+    assert outcome == NotSent()
     assert await world.keys() == []
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from meter.billing.rest import RestBilling
-from meter.pipeline.outcome import Accepted, TooLarge, TryAgain
+from meter.pipeline.outcome import Accepted, NotSent, TooLarge, TryAgain
 from tests.integration.recording_server import Connection, RecordingServer, accepted, running
 from tests.waiting import eventually
 
@@ -69,7 +69,7 @@ async def test_without_a_lease_nothing_is_sent(billing_at: BillingAt) -> None:
     """M2: not even a connection is opened."""
     async with running(RecordingServer()) as server:
         billing = billing_at(server.url, LIMIT_SECONDS)
-        assert await billing.record_bulk(SMALL, lambda: False) == TryAgain("not a member", outcome_unknown=False)
+        assert await billing.record_bulk(SMALL, lambda: False) == NotSent()
         assert server.connections == []
 
 
@@ -78,7 +78,7 @@ async def test_a_lease_that_ends_while_connecting_sends_nothing(billing_at: Bill
     answers = iter([True, False])
     async with running(RecordingServer()) as server:
         outcome = await billing_at(server.url, LIMIT_SECONDS).record_bulk(SMALL, lambda: next(answers))
-        assert outcome == TryAgain("not a member any more", outcome_unknown=False)
+        assert outcome == NotSent()
         await eventually(lambda: server.ends() == ["reset"], LIMIT_SECONDS, "the end of the connection")
         assert server.connections[0].received == b""
 
@@ -91,7 +91,7 @@ async def test_a_lease_that_ends_in_the_middle_of_a_body_leaves_it_incomplete(bi
         connection = await connection_with(server, 1_000_000)
         lease.lasts = False
         came, announced = await read_to_the_end(server, connection)
-        assert await call == TryAgain("not a member any more", outcome_unknown=False)
+        assert await call == NotSent()
         assert came < announced
         assert connection.end == "reset"
 
