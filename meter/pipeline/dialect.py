@@ -4,7 +4,7 @@ import json
 import sys
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -37,12 +37,13 @@ _OUTCOMES: Final = {"failure": "fail", "error": "fail"}
 _CUSTOMER_PREFIX: Final = "cus_"
 _BOM: Final = b"\xef\xbb\xbf"
 _LARGEST_DOUBLE: Final = int(sys.float_info.max)
+_HARMLESS: Final = frozenset((str, float, bool, type(None)))
 _JSON: Final = msgspec.json.Decoder()
 
 Headers = Sequence[tuple[str, bytes]]
 
 
-class CloudEvent(NamedTuple):
+class CloudEvent(msgspec.Struct, gc=False, frozen=True):
     """The envelope of a CloudEvent, checked."""
 
     source: str
@@ -51,7 +52,7 @@ class CloudEvent(NamedTuple):
     time: str | None
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, gc=False, frozen=True):
     """A record in canonical names. Values are as found, unchecked apart from what the translation needs."""
 
     fields: dict[str, object]
@@ -128,7 +129,7 @@ def _attributes(headers: Headers) -> dict[str, object]:
 
 def _envelope(attributes: Mapping[str, object]) -> CloudEvent:
     if attributes.get("specversion", "1.0") != "1.0":
-        raise broken(Rule.CLOUD_EVENT, f"CloudEvents version {attributes['specversion']!r:.40} is not 1.0")
+        raise broken(Rule.CLOUD_EVENT, "only version 1.0 of CloudEvents is understood")
     texts = {name: attributes.get(name) for name in ("source", "id", "subject", "time")}
     for name, text in texts.items():
         if not isinstance(text, str | None) or (name in {"source", "id"} and not text):
@@ -138,11 +139,14 @@ def _envelope(attributes: Mapping[str, object]) -> CloudEvent:
 
 def _data(content: Mapping[str, object]) -> Mapping[str, object]:
     """What a structured CloudEvent carries; an event may say everything in its envelope."""
-    if (encoded := content.get("data_base64")) is not None:
+    encoded = content.get("data_base64")
+    if isinstance(encoded, str):
         try:
-            return _parse(b64decode(str(encoded), validate=True))
+            return _parse(b64decode(encoded, validate=True))
         except ValueError as fault:
             raise broken(Rule.CLOUD_EVENT, "data_base64 is not Base64") from fault
+    if encoded is not None:
+        raise broken(Rule.CLOUD_EVENT, "data_base64 must be a string")
     data = content.get("data")
     return {} if data is None else _object(data)
 
@@ -177,7 +181,7 @@ def _check_numbers(value: object, depth: int) -> None:
     if depth >= MAX_DEPTH:
         raise _too_deep()
     for member in value.values() if isinstance(value, dict) else value:
-        if not isinstance(member, str):
+        if member.__class__ not in _HARMLESS:
             _check_numbers(member, depth + 1)
 
 
@@ -196,6 +200,8 @@ def _canonical_names(content: Mapping[str, object]) -> dict[str, object]:
 
 def _same(one: object, other: object) -> bool:
     """Equal as JSON values: 1 is 1.0, but true is not 1."""
+    _check_numbers(one, 1)  # and depth: comparing recurses
+    _check_numbers(other, 1)
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 

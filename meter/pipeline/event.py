@@ -91,9 +91,9 @@ def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
     if body is None:
         return None
     seconds = timestamps.canonical_seconds(body.timestamp)
-    if seconds is None:
+    if seconds is None or not timestamps.is_billable(seconds, wall_seconds):
         return None
-    return _event(body, body.idempotency_key, body.action_type, seconds, value, record, origin, wall_seconds)
+    return _event(body, body.idempotency_key, body.action_type, seconds, value, record, origin)
 
 
 def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent:
@@ -110,10 +110,11 @@ def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
         body.product_ref = UNSET
     action = f"{body.action_type}/{reading.free_action}" if reading.free_action else body.action_type
     key = key or _derived_key(reading.request_id, body, action, record, origin)
+    if not timestamps.is_billable(seconds, wall_seconds):
+        raise _outside_window(key, seconds, wall_seconds)
     body.idempotency_key = key
-    if timestamps.is_billable(seconds, wall_seconds):  # the others have no date, perhaps, and are not sent
-        body.timestamp = timestamps.format_utc(seconds)
-    return _event(body, key, action, seconds, encode(body), record, origin, wall_seconds)
+    body.timestamp = timestamps.format_utc(seconds)
+    return _event(body, key, action, seconds, encode(body), record, origin)
 
 
 def _event(
@@ -124,10 +125,7 @@ def _event(
     encoded: bytes,
     record: Record,
     origin: Origin,
-    wall_seconds: float,
 ) -> UsageEvent:
-    if not timestamps.is_billable(seconds, wall_seconds):
-        raise _outside_window(key, seconds, wall_seconds)
     customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
     digest = identity.digest(customer, product, action, units, outcome)
     counts = outcome == "success"

@@ -45,8 +45,8 @@ def parse(text: str) -> float | None:
 
 def format_utc(timestamp_seconds: float) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`; for times inside the provider's window."""
-    seconds, milliseconds = divmod(round(timestamp_seconds * 1000), 1000)
-    return f"{_text_of_second(seconds)}.{milliseconds:03d}Z"
+    milliseconds = round(timestamp_seconds * 1000)
+    return f"{_text_of_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
 # Events come in the order they happened, more or less: the same second is asked for again and again.

@@ -188,3 +188,12 @@ def test_any_depth_is_an_event_or_a_reason(depth: int, opening: bytes) -> None:
     value = b'{"customerRef":"c","metadata":' + opening * depth + b"1" + closing * depth + b"}"
     check(FakeRecord(value))
     check(FakeRecord(opening * depth))
+
+
+@given(st.integers(1, 1100), st.sampled_from(NAMES), st.sampled_from(NAMES))
+def test_depth_is_no_trouble_in_any_field(depth: int, name: str, other: str) -> None:
+    """Comparing spellings, or showing a value in a detail, recurses too."""
+    deep = b"[" * depth + b"]" * depth
+    fields = b",".join(b'"%s":%s' % (field.encode(), deep) for field in (name, other))
+    check(FakeRecord(b"{" + fields + b"}"))
+    check(FakeRecord(b'{"specversion":"1.0","id":"1","source":"s",%s}' % fields))
