@@ -113,19 +113,24 @@ class Story:
         screen.say("starting Kafka, the provider's sandbox and meter, each a process of its own")
         here.broker.start()
         here.sandbox.start()
-        await here.broker.wait_until(here.broker_answers, _START_LIMIT_SECONDS)
-        self._cluster_id = await topics.create(here.bootstrap_servers, TOPIC)
-        screen.say(f"kafka    {here.bootstrap_servers}, process {here.broker.pid}")
         await here.sandbox.wait_until(provider.answers, _START_LIMIT_SECONDS)
         screen.say(f"sandbox  {here.sandbox_url}, process {here.sandbox.pid}")
+        scene = await self._scene(provider)
+        await here.broker.wait_until(here.broker_answers, _START_LIMIT_SECONDS)
+        screen.say(f"kafka    {here.bootstrap_servers}, process {here.broker.pid}")
+        self._cluster_id = await topics.create(here.bootstrap_servers, TOPIC)
         here.meter.start()
+        await here.meter.wait_until(observer.ready, _START_LIMIT_SECONDS)
+        screen.say(f"meter    {here.meter_url}, process {here.meter.pid}")
+        self._times.start = screen.elapsed_seconds
+        return scene
+
+    async def _scene(self, provider: Provider) -> Scene:
+        """Customers and products at the provider, and the records that will tell of them."""
         world = await provider.create_world()
         planned = stream(self._options.seed, self._options.events_total, world, time.time())
         free_units = allowance(planned, world.limited_customer)
         await provider.offer_free_plan(world.limited_product, free_units)
-        await here.meter.wait_until(observer.ready, _START_LIMIT_SECONDS)
-        screen.say(f"meter    {here.meter_url}, process {here.meter.pid}")
-        self._times.start = screen.elapsed_seconds
         return Scene(world, planned, free_units)
 
     @asynccontextmanager
@@ -177,7 +182,9 @@ class Story:
                 meter = observer.limits.first_no["meter"]
                 left, pending = meter["providerRemaining"], meter["pendingUnits"]
                 self._screen.say(
-                    f'limits: "no" to the free customer; provider sees {left} left, {pending} are on the way'
+                    f'limits: "no" to the customer on the free plan: {left} units left at the provider, '
+                    f"{pending} on the way to it",
+                    "bold yellow",
                 )
             await asyncio.sleep(_SHOW_SECONDS)
 
@@ -257,6 +264,6 @@ def _refusal_missing(limits: Limits) -> Iterable[Fault]:
 
 def _summary(expected: Expected, seconds: float) -> str:
     return (
-        f"each of {len(expected.rows):,} events is billed exactly once, each of {len(expected.parked):,} invalid "
-        f"records is in the dead letters, nothing else is, lag 0 ({seconds:.0f} s)"
+        f"{len(expected.rows):,} events, each billed exactly once; {len(expected.parked):,} invalid records, "
+        f"each in the dead letters; nothing else; lag 0 ({seconds:.0f} s)"
     )

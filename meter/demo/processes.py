@@ -31,7 +31,7 @@ class Program:
     def __init__(self, name: str, folder: Path, *arguments: str) -> None:
         self.name = name
         self.log_file = folder / f"{name}.log"
-        self._command = [*_clean_environment(os.environ), sys.executable, "-m", "meter", *arguments]
+        self._command = [*clean_environment(os.environ), sys.executable, "-m", "meter", *arguments]
         self._process: KeptProcess | None = None
 
     @property
@@ -124,7 +124,7 @@ def _section(name: str, options: Mapping[str, object]) -> str:
     return f"[{name}]\n" + "\n".join(lines) + "\n"
 
 
-def _clean_environment(environ: Mapping[str, str]) -> list[str]:
+def clean_environment(environ: Mapping[str, str]) -> list[str]:
     """`env -u NAME...`: what the user has set for a meter of their own must not reach the demo's."""
     ours = [name for name in environ if name.startswith(("METER_", "SOLVAPAY_")) and not name.startswith("METER_TEST_")]
     return ["/usr/bin/env", *(word for name in ours for word in ("-u", name))]

@@ -15,7 +15,7 @@ from meter.demo.watch import Seen
 
 _PLAIN_LINE_SECONDS = 3.0
 _HEADING_WIDTH = 10
-_NUMBER_WIDTH = 13
+_NUMBER_WIDTH = 12
 _HELD_SCALE_SHARE = 0.1  # what fills the bars of held and lag, as a share of the stream
 
 Section = tuple[str, Sequence[tuple[str, str]]]
@@ -47,18 +47,14 @@ class Screen:
     ) -> None:
         self._bars.stop()
 
-    def start_clock(self) -> None:
-        """The first process starts now."""
-        self._started = time.monotonic()
+    def start_clock(self, already_seconds: float = 0.0) -> None:
+        """The first process starts now, or has been running for some seconds."""
+        self._started = time.monotonic() - already_seconds
 
     @property
     def elapsed_seconds(self) -> float:
         """Since the first process was started."""
         return time.monotonic() - self._started
-
-    def since_start(self, moment: float) -> float:
-        """The seconds of a `time.monotonic()` on this screen's clock."""
-        return moment - self._started
 
     def title(self, text: str) -> None:
         """A line without a time."""

@@ -106,7 +106,7 @@ def _copies(evidence: Evidence, restart: Restart) -> list[tuple[str, str]]:
     window = evidence.found.counters["duplicate"] + restart.counters.get("duplicate", 0)
     return [
         (f"{window:,}", "caught by meter's window, redelivered events included"),
-        (f"{evidence.provider['duplicates']:,}", "caught by the provider: billed before the kill, receipt not written"),
+        (f"{evidence.provider['duplicates']:,}", "caught by the provider: billed, but without a receipt yet"),
     ]
 
 
@@ -132,13 +132,17 @@ def _limits(limits: Limits, allowance_units: int) -> list[tuple[str, str]]:
         return [*facts, ("-", f"no refusal, though more than the {allowance_units:,} free units are used")]
     meter = limits.first_no["meter"]
     left, pending = meter["providerRemaining"], meter["pendingUnits"]
-    words = f'units free; the first "no" when the provider had seen all but {left} and meter knew of {pending} more'
+    words = f'units free; first "no": {left} left at the provider, {pending} on the way'
     return [*facts, (f"{allowance_units:,}", words)]
 
 
 def _counters(counters: Mapping[str, int]) -> list[tuple[str, str]]:
-    ends = " + ".join(f"{counters[end]:,} {end.replace('_', '-')}" for end in _ENDS)
-    return [(f"{counters['consumed']:,}", f"consumed by the surviving process = {ends}")]
+    ends = [f"{counters[end]:,} {end.replace('_', '-')}" for end in _ENDS]
+    return [
+        (f"{counters['consumed']:,}", "consumed by the surviving process"),
+        ("=", f"{ends[0]} + {ends[1]} + {ends[2]}"),
+        ("+", f"{ends[3]} + {ends[4]}"),
+    ]
 
 
 def _times(times: Times) -> list[tuple[str, str]]:

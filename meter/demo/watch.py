@@ -69,8 +69,7 @@ class Limits:
     milliseconds: list[float] = field(default_factory=list)
     unanswered: int = 0
     first_no: Mapping[str, Any] | None = None
-    """The answer of the first "no", with `billed`, what the provider itself had counted by then."""
-    first_no_at: float = 0.0
+    """The first "no" that was not by policy."""
     last: Mapping[str, Any] | None = None
 
     @property
@@ -145,4 +144,4 @@ class Observer:
         self.limits.sources[answer["meter"]["source"]] += 1
         self.limits.last = answer
         if not answer["withinLimits"] and self.limits.first_no is None and answer["meter"]["source"] != "policy":
-            self.limits.first_no, self.limits.first_no_at = answer, time.monotonic()
+            self.limits.first_no = answer
