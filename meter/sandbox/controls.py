@@ -167,14 +167,14 @@ def _whole(call: Call, name: str, default: int) -> int:
 
 
 def _shown(row: StoredUsage) -> dict[str, Any]:
-    shown: dict[str, Any] = {"reference": usage_reference(row.row), "environment": _NAMES[row.environment]}
-    usage = row.usage
-    for name, column in _COLUMNS:
-        value = getattr(usage, column)
-        if value is not None:
-            shown[name] = msgspec.Raw(value) if column == "metadata" else value
+    sent = dict(zip(_FIELD_NAMES, msgspec.structs.astuple(row.usage), strict=True))
+    shown = {name: value for name, value in sent.items() if value is not None}
+    if "metadata" in shown:
+        shown["metadata"] = msgspec.Raw(shown["metadata"])
+    shown["reference"] = usage_reference(row.row)
+    shown["environment"] = _NAMES[row.environment]
     shown["recordedAt"] = iso(row.recorded_at)
     return shown
 
 
-_COLUMNS = [(field.encode_name, field.name) for field in msgspec.structs.fields(Usage)]
+_FIELD_NAMES = [field.encode_name for field in msgspec.structs.fields(Usage)]

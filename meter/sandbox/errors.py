@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -56,6 +57,7 @@ def phrase(status: int) -> str:
         return "Error"
 
 
+@lru_cache(maxsize=1024)  # the rows of one call share their moment
 def iso(unix_seconds: float) -> str:
     """`YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that the provider writes."""
     moment = datetime.fromtimestamp(unix_seconds, UTC)

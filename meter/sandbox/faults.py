@@ -1,4 +1,18 @@
-"""Failing on purpose: reads lists of faults, and decides which of them strikes a request."""
+"""Failing on purpose: reads lists of faults, and decides which of them strikes a request.
+
+status               answers `status` (300..599; with `message`, `retry_after_seconds`); nothing is done
+delay                waits `seconds`, then goes on to the next fault
+cut_before_commit    resets the connection; nothing is done
+cut_after_commit     does it, then resets the connection
+status_after_commit  does it, then answers as `status` would
+late_commit          never answers; does it `seconds` after the client has gone
+partial_insert       records the first `inserted` events, then answers 500
+body_limit           413 for bodies of more than `bytes`
+wrong_results        does it, then answers with one result too few
+malformed            does it, then answers 200 with half a JSON body
+reject_key           401 for a good key
+reject_event         400 for events of one of `customers`, whose place is given unless `named` is false
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random

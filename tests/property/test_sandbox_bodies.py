@@ -19,7 +19,7 @@ from meter.sandbox.limits import UNLIMITED, Limits
 from meter.sandbox.recording import Recorder
 from meter.sandbox.references import usage_reference
 from meter.sandbox.store import Store
-from meter.sandbox.usages import OTHER_NAMES, Usage, read_thoroughly, read_bulk
+from meter.sandbox.usages import OTHER_NAMES, Usage, read_bulk, read_thoroughly
 from tests.sandboxes import BULK, CUSTOMER, LIMITS, NOW, PRODUCT, USAGES, client_of, known, remaining, rows
 
 FIELDS = [*(field.encode_name for field in msgspec.structs.fields(Usage)), *(other for other, _ in OTHER_NAMES)]
@@ -128,7 +128,12 @@ def test_units_posted_are_the_remaining_lost(calls: list[list[dict[str, Any]]]) 
         assert len(keys) == len(set(keys))
 
 
-@given(events=st.lists(NEARLY_EVENTS | GOOD_EVENTS, min_size=1, max_size=4))
+EDGES = st.sampled_from([NOW - 30 * 86400, NOW - 30 * 86400 - 0.001, NOW + 86400, NOW + 86400.001]).map(
+    lambda moment: {"customerRef": CUSTOMER, "timestamp": iso(moment)}
+)
+
+
+@given(events=st.lists(NEARLY_EVENTS | GOOD_EVENTS | EDGES, min_size=1, max_size=4))
 @settings(max_examples=500, deadline=None)
 def test_both_readers_agree(events: list[dict[str, Any]]) -> None:
     """The quick reader takes nothing that the thorough one refuses, and reads the same out of it."""

@@ -1,10 +1,15 @@
 """The controls: totals, rows, reset, known references; for this machine only."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sandboxes import BULK, CUSTOMER, PRODUCT, USAGES, client_of, event, known, remaining, rows
+from meter.sandbox.calls import SANDBOX
+from meter.sandbox.store import Store
+from meter.sandbox.usages import Usage
+from tests.sandboxes import BULK, CUSTOMER, NOW, PRODUCT, USAGES, client_of, event, known, remaining, rows
 
 
 async def test_totals_add_up() -> None:
@@ -59,6 +64,29 @@ async def test_reset_forgets_everything() -> None:
         after = (await client.post(USAGES, json=event(idempotencyKey="k"))).json()
         assert after["reference"] != before["reference"]
         assert len(await rows(client)) == 1
+        await client.post("/sandbox/reset")
+        await known(client, free_units=10)
+        assert await remaining(client) == 10
+
+
+def test_a_reference_is_not_given_again_after_reset_and_restart(tmp_path: Path) -> None:
+    """Whoever wrote a reference down finds nothing under it, rather than something else."""
+    data = tmp_path / "sandbox.db"
+    rows_given = []
+    for _ in range(2):
+        with closing(Store(data)) as store:
+            rows_given += [place.row for place in store.record(SANDBOX, [Usage(CUSTOMER), Usage(CUSTOMER)], NOW)]
+            store.reset()
+    assert len(set(rows_given)) == 4
+
+
+async def test_a_customer_given_again_loses_the_names_of_before() -> None:
+    """The last version counts, under its own email alone."""
+    async with client_of() as client:
+        for email in ("old@b.example", "new@b.example"):
+            await client.post("/sandbox/customers", json={"reference": CUSTOMER, "email": email})
+        assert (await client.get("/v1/sdk/customers", params={"email": "old@b.example"})).status_code == 404
+        assert (await client.get("/v1/sdk/customers", params={"email": "new@b.example"})).status_code == 200
 
 
 async def test_given_references_are_known_to_the_provider() -> None:
