@@ -250,6 +250,8 @@ def test_a_byte_order_mark_is_no_fault() -> None:
         ("2025-11-23T20:00:00Z", "2025-11-23T20:00:00.000Z"),
         ("2025-11-23T20:00:00.1239999Z", "2025-11-23T20:00:00.123Z"),
         ("2025-11-23t20:00:00.5z", "2025-11-23T20:00:00.500Z"),
+        ("2025-11-23t20:00:00.500Z", "2025-11-23T20:00:00.500Z"),
+        ("2025-11-23 20:00:00.500Z", "2025-11-23T20:00:00.500Z"),
         ("2025-11-23 20:00:00Z", "2025-11-23T20:00:00.000Z"),
         ("2025-11-23T22:00:00.000+02:00", "2025-11-23T20:00:00.000Z"),
         ("2025-11-23T14:30:00-0530", "2025-11-23T20:00:00.000Z"),
@@ -258,6 +260,7 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 def test_timestamps_are_sent_in_utc_with_milliseconds(given: str, sent: str) -> None:
     """The provider is known to take this form only."""
     assert body({**CUSTOMER, "timestamp": given})["timestamp"] == sent
+    assert body({**COMPLETE, "timestamp": given})["timestamp"] == sent
 
 
 @pytest.mark.parametrize(

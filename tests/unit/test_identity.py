@@ -17,6 +17,10 @@ def test_a_given_key_is_kept() -> None:
 def test_a_long_key_is_hashed() -> None:
     """Length counts in UTF-16 units, as the provider's JavaScript does: 129 emoji are 258."""
     assert identity.fit("k" * 257) == "sha256:a5de0e3c93b4322bf1d2e6cc13119219d665142374de7f2b06bae237759c73e2"
+    complete = {"actionType": "email", "units": 1, "outcome": "fail", "timestamp": "2025-11-23T20:00:00.000Z"}
+    event = usage({"customerRef": "c", "productRef": "p", **complete, "idempotencyKey": "😀" * 129})
+    assert event.key == identity.fit("😀" * 129)
+    assert event.key.encode() in event.body
     assert identity.fit("😀" * 129) == "sha256:f1725ce917cd79b27f8cf381e84926a321c7bafa2130510be9722254f8ad4dff"
 
 
