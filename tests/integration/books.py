@@ -1,0 +1,140 @@
+"""What a test produced, and whether all of it has ended: the books of keys and origins, kept as the demo keeps them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from meter.demo import evidence, topics
+from meter.demo.provider import Provider
+from meter.demo.reconciliation import Billed, Expected, Fault, Found, Origin, reconcile
+
+PARTITIONS = 4
+CUSTOMERS = 50
+PRODUCT = "prd_SEARCH"
+KEY = b"usage"
+"""Of every record: a tombstone needs one; partitions are given."""
+
+
+class Planned(NamedTuple):
+    """One record to produce, and what must become of it: `key` of a valid one, `reason` of any other."""
+
+    partition: int
+    value: bytes | None
+    key: str | None = None
+    billed: Billed | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Everything that was produced so far, by key and by place in the topic."""
+
+    rows: dict[str, Billed] = field(default_factory=dict)
+    keys: dict[Origin, str] = field(default_factory=dict)
+    parked: dict[Origin, str] = field(default_factory=dict)
+
+    def note(self, planned: Planned, partition: int, offset: int) -> None:
+        """The broker has put it there."""
+        if planned.key is not None and planned.billed is not None:
+            self.keys[Origin(partition, offset)] = planned.key
+            self.rows[planned.key] = planned.billed
+        else:
+            self.parked[Origin(partition, offset)] = planned.reason or ""
+
+    @property
+    def expected(self) -> Expected:
+        """What must become of all of it."""
+        return Expected(rows=self.rows, keys=self.keys, parked=self.parked)
+
+    @property
+    def ends(self) -> Mapping[int, int]:
+        """Partition -> the offset after the last record produced."""
+        ends: dict[int, int] = {}
+        for origin in self.expected.origins:
+            ends[origin.partition] = max(ends.get(origin.partition, 0), origin.offset + 1)
+        return ends
+
+
+def usage(number: int, partition: int | None = None) -> Planned:
+    """Usage event `number`, valid, with a key of its own; in the partition of its number unless told otherwise."""
+    customer, units, key = f"cus_{number % CUSTOMERS}", 1 + number % 9, f"event-{number}"
+    fields = {"customerRef": customer, "productRef": PRODUCT, "units": units, "idempotencyKey": key}
+    place = number % PARTITIONS if partition is None else partition
+    return Planned(place, json.dumps(fields).encode(), key, Billed(customer, units))
+
+
+def invalid(number: int) -> Planned:
+    """A record that can never be billed, of one of four kinds."""
+    value, reason = (
+        (b'{"customerRef": "cus_', "invalid:not_json"),
+        (b'{"units": 1}', "invalid:missing_customer"),
+        (b'{"customerRef": "cus_1", "units": -1}', "invalid:units"),
+        (None, "invalid:empty"),
+    )[number % 4]
+    return Planned(number // 4 % PARTITIONS, value, reason=reason)
+
+
+def usages(count: int, first: int = 0, invalid_every: int = 400) -> Iterable[Planned]:
+    """`count` usage events, and after every so many of them one record that is none."""
+    for number in range(first, first + count):
+        yield usage(number)
+        if number % invalid_every == invalid_every - 1:
+            yield invalid(number // invalid_every)
+
+
+async def produce(servers: str, topic: str, planned: Iterable[Planned], ledger: Ledger) -> None:
+    """Send all of them, and note where the broker has put each."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=servers, enable_idempotence=True, compression_type="lz4", linger_ms=5, max_request_size=2**21
+    )
+    await producer.start()
+    try:
+        waiting = [(one, await producer.send(topic, one.value, KEY, one.partition)) for one in planned]
+        for one, future in waiting:
+            place = await future
+            ledger.note(one, place.partition, place.offset)
+    finally:
+        await producer.stop()
+
+
+async def faults_in_the_books(
+    servers: str, topic: str, sandbox_url: str, ledger: Ledger, statuses: Sequence[Mapping[str, Any]]
+) -> list[Fault]:
+    """Everything that is wrong with rows, dead letters, receipts, lag and counters together; empty when nothing is.
+
+    `statuses` are those of all running meters.
+    """
+    async with Provider(sandbox_url) as provider:
+        rows = await provider.rows()
+    receipted = evidence.receipts(await topics.read(servers, f"{topic}-receipts"))
+    letters = await topics.read(servers, f"{topic}-dead-letters")
+    found = Found(
+        rows=rows,
+        parked=evidence.parked(letters),
+        receipted={origin: key for origin, (key, _) in receipted.ends.items()},
+        accepted_keys=receipted.accepted_keys,
+        lag={row["partition"]: row["lag"] for status in statuses for row in status["partitions"]},
+        counters=added_up(statuses),
+    )
+    return reconcile(ledger.expected, found)
+
+
+def added_up(statuses: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
+    """The counters of all running meters together."""
+    names = ("consumed", "accepted", "duplicate", "dead_lettered", "released", "held")
+    return {name: sum(status["events"][name] for status in statuses) for name in names}
+
+
+async def committed_offsets(servers: str, group: str) -> Mapping[int, int]:
+    """Partition -> what the group has committed, asked from outside the group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {place.partition: at.offset for place, at in found.items() if at.offset >= 0}
