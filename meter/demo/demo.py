@@ -28,7 +28,7 @@ SLOW_SECONDS: Final = 0.5
 """How much longer a bulk call takes before the kill, so that it surely strikes while events are held."""
 _SLOW_SHARE = RESTART_SHARE - 0.08
 
-_START_LIMIT_SECONDS = 40.0
+_START_LIMIT_SECONDS = 60.0
 _HOLD_LIMIT_SECONDS = 10.0
 _CATCH_UP_LIMIT_SECONDS = 45.0
 _POLL_SECONDS = 0.02
@@ -67,13 +67,14 @@ def run(options: Options) -> int:
         try:
             asyncio.run(story.tell())
         except asyncio.CancelledError:  # Ctrl-C or SIGTERM: how one leaves `--keep`
-            if story.code is None:
-                raise KeyboardInterrupt from None
+            story.interrupted = True
         finally:
             installation.stop()
-            if story.code != FAILED:
+            if story.interrupted or story.code == BALANCED:  # else the logs are wanted
                 shutil.rmtree(folder, ignore_errors=True)
-    return FAILED if story.code is None else story.code
+    if story.code is None:
+        raise KeyboardInterrupt
+    return story.code
 
 
 class Story:
@@ -87,10 +88,11 @@ class Story:
         self._times = table.Times()
         self._cluster_id = ""
         self.code: int | None = None
-        """The verdict as an exit code; None until there is one."""
+        """The verdict as an exit code, `BALANCED` or `FAILED`; None until there is one."""
+        self.interrupted = False
 
-    async def tell(self) -> int:
-        """`BALANCED` or `FAILED`."""
+    async def tell(self) -> None:
+        """From the first process to the verdict; with `keep` until cancelled."""
         _end_on_signals()
         here, chosen = self._installation, self._options
         self._screen.title(
@@ -104,7 +106,6 @@ class Story:
             self.code = await self._check(scene, produced, provider, observer)
             if chosen.keep:
                 await self._keep(scene.world)
-        return self.code
 
     async def _start(self, provider: Provider, observer: Observer) -> Scene:
         here, screen = self._installation, self._screen
@@ -181,8 +182,7 @@ class Story:
                 meter = observer.limits.first_no["meter"]
                 left, pending = meter["providerRemaining"], meter["pendingUnits"]
                 self._screen.say(
-                    f'limits: "no" to the customer on the free plan: {left} units left at the provider, '
-                    f"{pending} on the way to it",
+                    f'limits: "no" on the free plan: {left} units left at the provider, {pending} on the way',
                     "bold yellow",
                 )
             await asyncio.sleep(_SHOW_SECONDS)
@@ -230,7 +230,7 @@ class Story:
         self._screen.table(table.sections(shown))
         self._screen.verdict(faults, _summary(expected, self._screen.elapsed_seconds))
         if faults:
-            self._screen.title(f"logs and data are kept in {self._installation.folder}")
+            self._screen.title(f"logs and data stay in {self._installation.folder}")
         return FAILED if faults else BALANCED
 
     def _key_of(self, record: Produced) -> str | None:
@@ -271,6 +271,6 @@ def _refusal_missing(limits: Limits) -> Iterable[Fault]:
 
 def _summary(expected: Expected, seconds: float) -> str:
     return (
-        f"{len(expected.rows):,} events, each billed exactly once; {len(expected.parked):,} invalid records, "
-        f"each in the dead letters; nothing else; lag 0 ({seconds:.0f} s)"
+        f"{len(expected.rows):,} events billed exactly once, {len(expected.parked):,} invalid ones in the dead "
+        f"letters, nothing else, lag 0 ({seconds:.0f} s)"
     )

@@ -52,7 +52,7 @@ async def gather(bootstrap_servers: str, provider: Provider, status: Mapping[str
         parked=parked(letters),
         receipted={origin: key for origin, (key, _) in receipted.ends.items()},
         accepted_keys=receipted.accepted_keys,
-        lag={int(row["partition"]): int(row["lag"]) for row in status["partitions"]},
+        lag={int(row["partition"]): row["lag"] for row in status["partitions"]},
         counters=status["events"],
     )
     return Evidence(found, receipted, len(letters), await provider.totals())

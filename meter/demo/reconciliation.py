@@ -57,7 +57,8 @@ class Found:
     """Origin -> key, of every end named in a receipt."""
     accepted_keys: frozenset[str]
     """Keys with an `accepted` end in a receipt."""
-    lag: Mapping[int, int]
+    lag: Mapping[int, int | None]
+    """Per partition; None when the process does not know."""
     counters: Mapping[str, int]
     """`events` of the surviving process's status."""
 

@@ -49,6 +49,7 @@ def test_balanced_books_have_no_fault() -> None:
         (lambda f: replace(f, accepted_keys=frozenset("abcd")), "call accepted what nobody produced"),
         (lambda f: replace(f, lag={0: 0, 1: 1}), "lag is not 0"),
         (lambda f: replace(f, lag={0: 0}), "lag is not 0"),
+        (lambda f: replace(f, lag={0: 0, 1: None}), "lag is not 0"),
         (lambda f: replace(f, counters=f.counters | {"accepted": 4}), "counters that do not add up"),
         (lambda f: replace(f, counters=f.counters | {"held": -1}), "counters that do not add up"),
     ],
