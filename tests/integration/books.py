@@ -102,12 +102,13 @@ async def produce(servers: str, topic: str, planned: Iterable[Planned], ledger: 
 
 
 async def faults_in_the_books(
-    servers: str, topic: str, sandbox_url: str, ledger: Ledger, statuses: Sequence[Mapping[str, Any]]
+    servers: str, topic: str, group: str, sandbox_url: str, ledger: Ledger, statuses: Sequence[Mapping[str, Any]]
 ) -> list[Fault]:
-    """Everything that is wrong with rows, dead letters, receipts, lag and counters together; empty when nothing is.
+    """Everything that is wrong with rows, dead letters, receipts, commits and counters together; empty: nothing is.
 
-    `statuses` are those of all running meters.
+    `statuses` are those of all running meters, which may be none.
     """
+    committed = await committed_offsets(servers, group)
     async with Provider(sandbox_url) as provider:
         rows = await provider.rows()
     receipted = evidence.receipts(await topics.read(servers, f"{topic}-receipts"))
@@ -117,7 +118,7 @@ async def faults_in_the_books(
         parked=evidence.parked(letters),
         receipted={origin: key for origin, (key, _) in receipted.ends.items()},
         accepted_keys=receipted.accepted_keys,
-        lag={row["partition"]: row["lag"] for status in statuses for row in status["partitions"]},
+        lag={partition: end - committed.get(partition, 0) for partition, end in ledger.ends.items()},
         counters=added_up(statuses),
     )
     return reconcile(ledger.expected, found)

@@ -272,9 +272,10 @@ class Installation:
         await eventually(ended, limit_seconds, "everything produced has ended and is committed")
 
     async def books_balance(self) -> None:
-        """Every key one row, every record one end, lag 0, counters that add up."""
+        """Every key one row, every record one end, everything committed, counters that add up."""
         statuses = [await meter.status() for meter in self.running_meters()]
-        faults = await faults_in_the_books(self.servers, self.topic, self.sandbox.url, self.ledger, statuses)
+        world = (self.servers, self.topic, self.group, self.sandbox.url)
+        faults = await faults_in_the_books(*world, self.ledger, statuses)
         assert not faults, "\n".join(map(str, faults))
 
     async def nothing_more_is_sent(self, seconds: float = 5.0) -> None:

@@ -1,0 +1,85 @@
+"""Replicas that come, leave, die and sleep while events are held: others go on, and nobody bills twice."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.books import usages
+from tests.integration.conftest import Broker, MakeTopic
+from tests.integration.daemon import SLOW, Installation, Meter, installation
+from tests.waiting import eventually
+
+EVENTS = 20_000
+STRIKE_AT = 4_000
+SMALL = {"batch__max_events": 150}
+"""Two meters bill twice as fast: smaller batches make the work last."""
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def two_meters_at_work(place: Installation) -> tuple[Meter, Meter]:
+    """Both have partitions, and are in the middle of the work."""
+    await place.start_sandbox(SLOW)
+    first, second = await place.start_meter(**SMALL), await place.start_meter(**SMALL)
+
+    async def shared() -> bool:
+        return (len(await first.partitions()), len(await second.partitions())) == (2, 2)
+
+    await eventually(shared, 30, "each meter has two partitions")
+    await place.produce(usages(EVENTS))
+    await place.strike_moment(STRIKE_AT, EVENTS)
+    return first, second
+
+
+async def test_a_stopped_replica_hands_its_partitions_over(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    """SIGTERM to one of two: it ends what it holds and exits 0; the other one does the rest."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        first, second = await two_meters_at_work(place)
+
+        first.program.signal(signal.SIGTERM)
+        assert await first.program.end() == 0
+
+        await place.all_is_billed_once()
+        assert await second.partitions() == {0, 1, 2, 3}
+
+
+async def test_a_killed_replica_is_replaced_by_the_others(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    """SIGKILL to one of two: after its session its partitions move, and what it had billed is recognised."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        first, second = await two_meters_at_work(place)
+
+        first.kill()
+        assert (await place.sandbox.totals())["usages"] < EVENTS
+
+        await place.all_is_billed_once()
+        assert await second.partitions() == {0, 1, 2, 3}
+        assert await place.redelivered() > 0
+
+
+async def test_a_replica_that_slept_past_its_session_bills_nothing_when_it_wakes(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """M1: SIGSTOP, another one does the work, SIGCONT. The sleeper still holds events, and sends not one request,
+    not even to a provider that has forgotten all keys."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        sandbox = await place.start_sandbox(SLOW)
+        sleeper = await place.start_meter()
+        await place.produce(usages(EVENTS))
+        await place.strike_moment(STRIKE_AT, EVENTS)
+
+        sleeper.program.signal(signal.SIGSTOP)
+        place.meters.remove(sleeper)
+        assert (await sandbox.totals())["usages"] < EVENTS
+        await place.start_meter()
+        await place.everything_ended()
+        await place.books_balance()
+        assert await place.redelivered() > 0
+        await sandbox.json("POST", "/sandbox/reset")
+        sleeper.program.signal(signal.SIGCONT)
+        place.meters.append(sleeper)
+
+        await eventually(sleeper.ready, 30, "the sleeper is a member again")
+        await place.nothing_more_is_sent()
+        assert await sandbox.totals() == {"usages": 0, "units": 0, "duplicates": 0, "requests": 0}
+        await place.everything_ended()
