@@ -218,10 +218,12 @@ class Story:
 
     async def _check(self, scene: Scene, produced: list[Produced], provider: Provider, observer: Observer) -> int:
         started = time.monotonic()
-        expected = expect(produced, self._key_of)
         await observer.ask(scene.world.limited_customer, scene.world.limited_product)
         seen = await observer.look()
-        books = await evidence.gather(self._installation.bootstrap_servers, provider, seen.status)
+        expected, books = await asyncio.gather(
+            asyncio.to_thread(expect, produced, self._key_of),
+            evidence.gather(self._installation.bootstrap_servers, provider, seen.status),
+        )
         faults = [*reconcile(expected, books.found), *_refusal_missing(observer.limits)]
         self._times.check = time.monotonic() - started
         shown = table.Shown(

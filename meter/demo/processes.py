@@ -23,6 +23,7 @@ BILLING_TIMEOUT_SECONDS: Final = 4
 _STOP_LIMIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _LOG_TAIL_LINES = 8
+_LOG_LINE_CHARACTERS = 400
 
 
 class Program:
@@ -69,7 +70,7 @@ class Program:
 
     def _log_tail(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
-        return f"the end of {self.log_file}:\n" + "\n".join(lines[-_LOG_TAIL_LINES:] or ["(empty)"])
+        return f"the end of {self.log_file}:\n" + ("\n".join(map(_cut, lines[-_LOG_TAIL_LINES:])) or "(empty)")
 
 
 class Installation:
@@ -114,6 +115,12 @@ class Installation:
             "http": {"host": HOST, "port": port},
         }
         return "\n".join(_section(name, options) for name, options in sections.items())
+
+
+def _cut(line: str) -> str:
+    """Both ends of a long line: what happened stands at one of them."""
+    half = _LOG_LINE_CHARACTERS // 2
+    return line if len(line) <= _LOG_LINE_CHARACTERS else f"{line[:half]} ... {line[-half:]}"
 
 
 def _section(name: str, options: Mapping[str, object]) -> str:
