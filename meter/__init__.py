@@ -1,3 +1,145 @@
-"""meter: usage events from Kafka, each billed exactly once or visibly parked."""
+"""meter: usage events from Kafka, each billed exactly once or visibly parked.
+
+The one rule that everything serves: a committed offset p means that every record below p has ended, accepted by the
+provider, known as a duplicate of an accepted one, or kept in the dead letters. Positions are contiguous, per partition,
+never go back, and are never committed for a partition that is not ours.
+
+The map, in reading order:
+
+pipeline/              what happens to an event, decided without I/O: values in, values out
+  now.py                 one moment, as the core is told it
+  event.py               a record becomes a usage event, or an invalid one with its reason
+  dialect.py             what a record says, in whichever words
+  body.py                the event as the provider takes it, and the bounds of each field
+  timestamps.py          when it happened
+  rules.py               the names of the rules that a record can break
+  identity.py            the idempotency key it is billed under; frozen
+  dedupe.py              the window of accepted ids
+  ring.py                its memory: no growth, no pauses
+  holding.py             keys that are on their way, and the copies that wait for them
+  buffer.py              what waits to be sent, and when a batch is due
+  batch.py               events that travel together
+  lease.py               how long we are surely a member of the group
+  concurrency.py         how many requests may be in flight
+  retry.py               when to try again
+  outcome.py             what the provider's answer means
+  refusals.py            whether a refusal is the event's own fault
+  dispatch.py            the way to the provider and back
+  receipt.py             what was accepted, as it is kept in Kafka
+  dead_letter.py         what can never be billed, as it is kept in Kafka
+  settlement.py          receipts and dead letters that are still to be written
+  offsets.py             what has no end yet: the commit position
+  start.py               where a partition begins
+  assignment.py          the partitions that are ours now
+  counts.py              what became of the events so far
+  usage.py               usage that the provider may not have counted yet
+  actions.py             what the machine answers
+  machine.py             the parts together
+edges.py               what the worker needs of Kafka and of the provider
+worker.py              the loop: does what the machine says
+membership.py          taking partitions over and handing them on
+kafka/                 aiokafka behind those edges
+  connection.py          how the cluster is reached, and what a failure means
+  internals.py           the few private things of aiokafka that are needed
+  consumer.py            records in, commits out
+  unreadable.py          records that aiokafka cannot take apart
+  writer.py              acknowledged writes
+  receipts.py            receipts, written and read back
+  dead_letters.py        dead letters, cut until they fit
+  topics.py              the topics: made, grown and checked
+billing/               the provider behind those edges
+  rest.py                a batch or a question goes out, an outcome comes back
+  transport.py           connections, each request on one of them once
+  sending.py             how far a request has got, and whether it may go on
+  wire.py                one connection, and no byte of it late
+  reply.py               one response, from its pieces
+  answers.py             what an answer means
+  provider_error.py      the provider's error form
+  limits_outcome.py      what the answer to a limits question means
+limits/                may this customer go on?
+  question.py            one question
+  cache.py               fresh, cached, stale, or by policy
+  snapshots.py           the provider's last answers
+  promise.py             what may be promised from one of them
+  prices.py              what a unit costs in credits
+http_api.py            the daemon's routes
+http_errors.py         refusals in the provider's form
+http_server.py         serves them in the worker's own loop
+http_connection.py     one connection with bounds
+standing.py            how this replica stands: the facts for operators
+health.py              ready? stuck?
+metrics.py             every metric
+logs.py                what is written to stderr
+clock.py               time, as the core is told it
+errors.py              every error, named by what the caller does next
+settings/              what can be set
+  options.py             every option
+  sources.py             file and environment
+  checks.py              combinations that cannot work
+  load.py                settings, or every fault at once
+daemon.py              everything is built here, and only here
+cli/                   the commands, a module each
+  run.py                 meter run
+  check_config.py        meter check-config
+  send.py                meter send
+  event_lines.py         which lines of a file could be billed
+  event_producer.py      lines into the topic
+  status.py              meter status
+  status_page.py         its page
+  limits.py              meter limits
+  dead_letters.py        meter dead-letters
+  dead_letter_topic.py   what they read
+  kafka.py               meter kafka
+  sandbox.py             meter sandbox
+  demo.py                meter demo
+  configuration.py       which configuration a command works with
+  running.py             asks the running daemon
+  broker.py              a Kafka client for the length of one command
+__main__.py            python -m meter
+sandbox/               the provider in a box; imports nothing from the rest
+  calls.py               one request, one answer
+  errors.py              the provider's error bodies
+  shapes.py              how bodies are checked
+  authentication.py      who calls
+  references.py          references as the provider makes them
+  timestamps.py          which timestamps it takes
+  usages.py              what a usage event may be
+  recording.py           keeps each once, and says what it cost
+  limits.py              counts allowances down
+  catalogue.py           customers, products, plans, purchases
+  customers.py           customers over REST
+  products.py            products over REST
+  store.py               SQLite, one transaction a call
+  faults.py              lists of faults
+  striking.py            answers as a fault says
+  controls.py            /sandbox/...
+  app.py                 which path leads where
+  server.py              serves it, with connections that can be reset
+localkafka/            Apache Kafka on this machine
+  broker.py              one node: its start, its end, its violent end
+  properties.py          how it is set up
+  jars.py                where its program is kept
+  download.py            where it comes from
+  process.py             a child that cannot outlive us
+  keeper.py              sees to that
+  probe.py               when it is ready
+  ports.py               which ports it gets
+demo/                  everything at once, killed half way, and the books checked
+  demo.py                the story
+  usage.py               what happened at a product service
+  dialects.py            how services tell of it
+  faults.py              records that can never be billed
+  events.py              the stream, and what must become of it
+  expectation.py         what the books must say
+  processes.py           broker, sandbox and meter as processes
+  provider.py            the sandbox from outside
+  topics.py              the topics from outside
+  producer.py            sends at an even pace
+  watch.py               looks on, as operators and services do
+  evidence.py            what is found at the end
+  reconciliation.py      the verdict
+  screen.py              what is shown
+  table.py               the table at the end
+"""
 
 __version__ = "0.1.0"
