@@ -1,10 +1,12 @@
 """The partitions that are ours now: how far each is, what it holds, and which take no new records."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from meter.pipeline.event import InvalidEvent, UsageEvent
 from meter.pipeline.offsets import Progress
 from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_note
+
+Decoded = UsageEvent | InvalidEvent
 
 BLOCKED_AFTER_SECONDS = 30.0
 """One event without an end may keep ended ones behind it uncommitted this long before its partition is paused."""
@@ -63,23 +65,30 @@ class Assignment:
     # The window's tail
 
     def fill_from(self, partition: int, tail_offset: int) -> int:
-        """Where in the receipts to start reading: only the gap, where the window has kept what it read before."""
+        """Where in the receipts to start reading, if by age and number of ids `tail_offset` would do.
+
+        Only the gap, where the window has kept what it read before; but always what concerns uncommitted offsets.
+        """
         receipts_offset = self._progress[partition].receipts_offset()
-        return min(self._window_covers.get(partition, tail_offset), receipts_offset)
+        return min(max(self._window_covers.get(partition, 0), tail_offset), receipts_offset)
 
     def receipt_read(self, partition: int, receipts_offset: int) -> None:
         """The receipts of this partition were read up to and with this offset."""
         self._window_covers[partition] = max(self._window_covers.get(partition, 0), receipts_offset + 1)
 
-    def recognise(self, partition: int, offsets: Iterable[int], keys: Iterable[str]) -> None:
-        """A receipt names these offsets with these keys: delivered again, they have already ended."""
+    def recognise(self, partition: int, receipts_offset: int, offsets: Sequence[int], keys: Sequence[str]) -> None:
+        """A receipt names these offsets with these keys: delivered again, they have already ended.
+
+        Until the commit has passed them, the next owner has to read this receipt as well.
+        """
         progress = self._progress.get(partition)
-        if progress is not None:
+        if progress is not None and max(offsets, default=-1) >= progress.position:
+            progress.receipt_read(receipts_offset, max(offsets))
             known = self._recognised.setdefault(partition, {})
             first = progress.position
             known.update((offset, key) for offset, key in zip(offsets, keys, strict=True) if offset >= first)
 
-    def take_recognised(self, partition: int, events: Sequence[UsageEvent]) -> list[UsageEvent]:
+    def take_recognised(self, partition: int, events: Sequence[Decoded]) -> list[Decoded]:
         """Those of the events that a receipt names. The key must agree: a topic that was made anew reuses offsets."""
         known = self._recognised.get(partition)
         if not known:
@@ -89,6 +98,9 @@ class Assignment:
     def window_filled(self, partition: int) -> None:
         """The partition's tail was read to its end."""
         self._unfilled.discard(partition)
+        progress = self._progress.get(partition)
+        if progress is not None:
+            progress.tail_read()
 
     def unfilled(self) -> Set[int]:
         """Partitions whose window is not complete."""
@@ -96,7 +108,7 @@ class Assignment:
 
     # Ends and commits
 
-    def ended(self, events: Sequence[UsageEvent | InvalidEvent], steady_seconds: float) -> int:
+    def ended(self, events: Sequence[Decoded], steady_seconds: float) -> int:
         """These events have ended; answers how many of them came in the assignment that is ours now."""
         offsets: dict[int, list[int]] = {}
         for event in events:
@@ -108,12 +120,19 @@ class Assignment:
             self._progress[partition].end(ended, steady_seconds)
         return sum(map(len, offsets.values()))
 
-    def receipt_written(self, partition: int, receipts_offset: int, offsets: Sequence[int]) -> None:
-        """Our own receipt naming these offsets stands at `receipts_offset`."""
+    def receipt_started(self, partition: int, number: int, offsets: Sequence[int]) -> None:
+        """Our own receipt naming these offsets is on its way."""
         progress = self._progress.get(partition)
         if progress is not None:
-            progress.receipt_written(receipts_offset, max(offsets))
-            self.receipt_read(partition, receipts_offset)
+            progress.receipt_started(number, max(offsets))
+
+    def receipt_written(self, partition: int, number: int, receipts_offset: int, offsets: Sequence[int]) -> None:
+        """It is acknowledged, at `receipts_offset`. Below it may stand others' that are still to be read."""
+        progress = self._progress.get(partition)
+        if progress is not None:
+            progress.receipt_written(number, receipts_offset, max(offsets))
+            if partition not in self._unfilled:
+                self.receipt_read(partition, receipts_offset)
 
     def held(self) -> int:
         """Events without an end."""
@@ -166,6 +185,6 @@ class Assignment:
         return share * max(progress.load() / self._max_held_events, progress.held_bytes / self._max_held_bytes)
 
 
-def held_bytes(event: UsageEvent | InvalidEvent) -> int:
+def held_bytes(event: Decoded) -> int:
     """What an event keeps in memory, roughly: the record as it came and the body as it goes."""
     return len(event.record.value or b"") + (len(event.body) if isinstance(event, UsageEvent) else 0)

@@ -18,6 +18,7 @@ class Batch(msgspec.Struct, eq=False):
     not_before: float = 0.0  # steady seconds
     cool_at: float = 0.0  # steady seconds; until then the provider may still be inserting an earlier try
     started_at: float = 0.0  # steady seconds
+    first_refused_at: float | None = None  # steady seconds; of a batch of one event
 
     def body_bytes(self) -> int:
         """Size of the request's body."""

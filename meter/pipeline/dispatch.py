@@ -150,8 +150,8 @@ class Dispatch:
             return float("inf")  # the next answer says more
         queued = min((batch.not_before for batch in self._queue), default=float("inf"))
         sendable = min(queued, self._buffer.next_due(), self.refusals.next_due())
-        if self.gate.paused == MASS_REFUSAL and (self._queue or self.refusals):
-            sendable = self.gate.opens_at
+        if self.gate.paused == MASS_REFUSAL and (self.refusals or len(self._buffer)):
+            sendable = self.gate.opens_at  # anything may be a probe
         return max(sendable, self.gate.opens_at)
 
     def cooled_at(self) -> float:

@@ -7,12 +7,12 @@ its `Actions`; the rules live in the parts, here they are only composed. After e
 from collections.abc import Iterable, Mapping, Sequence
 
 from meter.pipeline.actions import Actions, MachineOptions
-from meter.pipeline.assignment import Assignment, held_bytes
+from meter.pipeline.assignment import Assignment, Decoded, held_bytes
 from meter.pipeline.concurrency import Gate
 from meter.pipeline.counts import Counts
 from meter.pipeline.dedupe import Window
 from meter.pipeline.dispatch import Dispatch
-from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, decode
+from meter.pipeline.event import Origin, Record, UsageEvent, decode
 from meter.pipeline.holding import Holding
 from meter.pipeline.lease import Commits
 from meter.pipeline.now import Now
@@ -63,7 +63,7 @@ class Machine:
         self.assignment.receipt_read(partition, receipts_offset)
         if receipt.owner == self._options.owner:
             self.window.remember(receipt.keys, receipt.digests, receipt.at)
-            self.assignment.recognise(partition, receipt.offsets, receipt.keys)
+            self.assignment.recognise(partition, receipts_offset, receipt.offsets, receipt.keys)
 
     def window_filled(self, partition: int) -> None:
         """All receipts of the partition's tail were remembered: its records may come."""
@@ -83,6 +83,7 @@ class Machine:
 
     def revoked(self, now: Now) -> None:
         """The partitions are no longer ours: what has no end is released."""
+        self._take_verdicts(now)  # what was answered before it was over: receipts are written, dead letters are not
         epochs = self.assignment.live_epochs()
         self.counts.released += self.assignment.end()
         self.counts.held = 0
@@ -104,16 +105,17 @@ class Machine:
             return
         origin = Origin(self._cluster_id, self._options.topic, partition)
         decoded = [decode(record, origin, now.wall_seconds) for record in fresh]
-        progress.begin([record.offset for record in fresh], now.steady_seconds)
+        progress.begin([record.offset for record in fresh])
         self.counts.consumed += len(fresh)
-        events: list[UsageEvent] = []
+        progress.held_bytes += sum(map(held_bytes, decoded))
         for event in decoded:
             event.epoch = progress.epoch
+        events: list[UsageEvent] = []
+        for event in self._unrecognised(partition, decoded, now):
             if isinstance(event, UsageEvent):
                 events.append(event)
             else:
                 self._settlement.park(event, event.reason, event.detail)
-        progress.held_bytes += sum(map(held_bytes, decoded))
         self._admit(partition, events, now)
         self.counts.held = self.assignment.held()
 
@@ -123,13 +125,17 @@ class Machine:
         if progress is not None:
             progress.advance(position)
 
+    def _unrecognised(self, partition: int, decoded: Sequence[Decoded], now: Now) -> Sequence[Decoded]:
+        """Those that no receipt names; the others have ended already (and may have become too old since)."""
+        recognised = self.assignment.take_recognised(partition, decoded)
+        if not recognised:
+            return decoded
+        self._end(recognised, now)
+        self.counts.duplicate += len(recognised)
+        gone = set(map(id, recognised))
+        return [event for event in decoded if id(event) not in gone]
+
     def _admit(self, partition: int, events: Sequence[UsageEvent], now: Now) -> None:
-        recognised = self.assignment.take_recognised(partition, events)
-        if recognised:
-            self._end(recognised, now)
-            self.counts.duplicate += len(recognised)
-            gone = set(map(id, recognised))
-            events = [event for event in events if id(event) not in gone]
         known = self.window.lookup([event.key for event in events])
         fresh: list[UsageEvent] = []
         copies: list[UsageEvent] = []
@@ -169,7 +175,7 @@ class Machine:
         accepted = [event for event, end in zip(write.events, receipt.ends, strict=True) if end == ACCEPTED]
         copies = [event for event, end in zip(write.events, receipt.ends, strict=True) if end != ACCEPTED]
         self.window.remember([e.key for e in accepted], [e.digest for e in accepted], receipt.at)
-        self.assignment.receipt_written(receipt.partition, receipts_offset, receipt.offsets)
+        self.assignment.receipt_written(receipt.partition, number, receipts_offset, receipt.offsets)
         self.counts.accepted += self._end(accepted, now)
         self.counts.duplicate += self._end(copies, now)
         self.counts.units_accepted += sum(event.units for event in accepted)
@@ -227,6 +233,8 @@ class Machine:
         self._take_verdicts(now)
         self.counts.batches = self._dispatch.batches_by_trigger
         writes = self._settlement.due(now, at_once=self._is_handing_over or self._is_draining)
+        for write in writes.receipts:
+            self.assignment.receipt_started(write.receipt.partition, write.number, write.receipt.offsets)
         positions = self.assignment.positions()
         commit_at = self.commits.due_at(positions, is_holding=self.counts.held > 0)
         commit = None
@@ -260,7 +268,7 @@ class Machine:
 
     # Ends
 
-    def _end(self, events: Sequence[UsageEvent | InvalidEvent], now: Now) -> int:
+    def _end(self, events: Sequence[Decoded], now: Now) -> int:
         """Notes that these events have ended, in the assignment in which they came; answers how many that moved."""
         ended = self.assignment.ended(events, now.steady_seconds)
         self.counts.held -= ended

@@ -16,18 +16,17 @@ class Progress:
         self.epoch = epoch
         self.position = position
         """The next offset to handle: records below it have been handed over in this assignment."""
-        self.moved_at = steady_seconds
-        """When the commit position last moved (or there was nothing to move)."""
         self.held_bytes = 0
         self._order: deque[int] = deque()
         self._ended: set[int] = set()
-        self._receipts_offset = receipts_offset
-        self._receipts: list[tuple[int, int]] = []
+        self._moved_at = steady_seconds  # when ended offsets last became committable, or began to wait for that
+        self._tail_offset: int | None = receipts_offset  # None once the receipts from there on have been read
+        self._next_receipt = receipts_offset
+        self._receipts: dict[int, int] = {}  # receipts offset -> the highest offset that it names
+        self._unacknowledged: dict[int, tuple[int, int]] = {}  # number -> (it stands here or later, as above)
 
-    def begin(self, offsets: Sequence[int], steady_seconds: float) -> None:
+    def begin(self, offsets: Sequence[int]) -> None:
         """These ascending offsets at or above `position` are now held."""
-        if not self._order:
-            self.moved_at = steady_seconds
         self._order.extend(offsets)
         self.position = offsets[-1] + 1
 
@@ -38,12 +37,12 @@ class Progress:
     def end(self, offsets: Iterable[int], steady_seconds: float) -> None:
         """These held offsets have ended, each for the first time."""
         ended, order = self._ended, self._order
+        nothing_waited, before = not ended, len(order)
         ended.update(offsets)
-        before = len(order)
         while order and order[0] in ended:
             ended.discard(order.popleft())
-        if len(order) != before:
-            self.moved_at = steady_seconds
+        if nothing_waited or len(order) != before:
+            self._moved_at = steady_seconds
 
     def commit_position(self) -> int:
         """Every record below it has ended."""
@@ -59,18 +58,33 @@ class Progress:
 
     def blocked_seconds(self, steady_seconds: float) -> float:
         """How long one offset without an end has been keeping ended ones behind it from being committed."""
-        return steady_seconds - self.moved_at if self._ended else 0.0
+        return steady_seconds - self._moved_at if self._ended else 0.0
 
-    def receipt_written(self, receipts_offset: int, highest_offset: int) -> None:
+    # Where a later owner finds the receipts above the commit
+
+    def receipt_started(self, number: int, highest_offset: int) -> None:
+        """A receipt that names offsets up to `highest_offset` is written now, perhaps not for the first time."""
+        self._unacknowledged.setdefault(number, (self._next_receipt, highest_offset))
+
+    def receipt_written(self, number: int, receipts_offset: int, highest_offset: int) -> None:
+        """That receipt is acknowledged and stands at `receipts_offset`."""
+        self._unacknowledged.pop(number, None)
+        self.receipt_read(receipts_offset, highest_offset)
+
+    def receipt_read(self, receipts_offset: int, highest_offset: int) -> None:
         """A receipt that names offsets up to `highest_offset` stands at `receipts_offset`."""
-        self._receipts.append((receipts_offset, highest_offset))
+        self._receipts[receipts_offset] = highest_offset
+        self._next_receipt = max(self._next_receipt, receipts_offset + 1)
+
+    def tail_read(self) -> None:
+        """All receipts written before this assignment have been read."""
+        self._tail_offset = None
 
     def receipts_offset(self) -> int:
         """From here on stand all receipts that name an offset at or above the commit position."""
+        if self._tail_offset is not None:
+            return self._tail_offset
         position = self.commit_position()
-        kept = [mark for mark in self._receipts if mark[1] >= position]
-        if len(kept) < len(self._receipts):
-            newest = max(mark[0] for mark in self._receipts)
-            self._receipts = kept
-            self._receipts_offset = max(self._receipts_offset, min((mark[0] for mark in kept), default=newest + 1))
-        return self._receipts_offset
+        self._receipts = {at: highest for at, highest in self._receipts.items() if highest >= position}
+        waiting = [at for at, highest in self._unacknowledged.values() if highest >= position]
+        return min([*self._receipts, *waiting], default=self._next_receipt)

@@ -37,7 +37,6 @@ class Refusals:
     def __init__(self, unknown_customer_wait_seconds: float) -> None:
         self._wait_seconds = unknown_customer_wait_seconds
         self._waiting: dict[str, Refusal] = {}
-        self._first_at: dict[str, float] = {}
         self._accepted_from = float("-inf")  # the latest start of a request in which an event was accepted
         self._recent: dict[str, str | None] = {}  # key -> the customer if refused, None if accepted
 
@@ -47,11 +46,11 @@ class Refusals:
     def add(self, batch: Batch, reason: Reason, detail: str, steady_seconds: float) -> None:
         """The only event of `batch` was refused now."""
         event = batch.events[0]
-        first_at = self._first_at.setdefault(event.key, steady_seconds)
-        waited = steady_seconds - first_at
+        first_at = steady_seconds if batch.first_refused_at is None else batch.first_refused_at
+        batch.first_refused_at = first_at
         retry_at = float("inf")
-        if reason == "unknown_customer" and waited < self._wait_seconds:
-            retry_at = steady_seconds + min(max(1.0, waited), 30.0, max(0.1, self._wait_seconds - waited))
+        if reason == "unknown_customer":  # for as long as it is not parked: the customer may be created yet
+            retry_at = steady_seconds + self._retry_seconds(steady_seconds - first_at)
         self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
         self._remember(event.key, event.customer)
 
@@ -60,7 +59,6 @@ class Refusals:
         self._accepted_from = max(self._accepted_from, started_at)
         for event in list(events)[-RECENT_EVENTS:]:
             self._remember(event.key, None)
-            self._first_at.pop(event.key, None)
 
     def is_mass(self) -> bool:
         """Over half of the recent distinct events were refused, from at least two customers."""
@@ -76,7 +74,6 @@ class Refusals:
         parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal)]
         for refusal in parkable:
             self._drop(refusal.event.key)
-            self._first_at.pop(refusal.event.key, None)
         return parkable
 
     def take_due(self, steady_seconds: float) -> Batch | None:
@@ -94,8 +91,9 @@ class Refusals:
     def take_all(self) -> list[Batch]:
         """Everything that waits, to be tried again; its refusals are forgotten, acceptances are not."""
         batches = [refusal.batch for refusal in self._waiting.values()]
+        for batch in batches:
+            batch.first_refused_at = None
         self._waiting.clear()
-        self._first_at.clear()
         self._recent = {key: None for key, customer in self._recent.items() if customer is None}
         return batches
 
@@ -104,12 +102,16 @@ class Refusals:
         gone = [refusal.event for refusal in self._waiting.values() if refusal.event.epoch in epochs]
         for event in gone:
             self._drop(event.key)
-            self._first_at.pop(event.key, None)
         return gone
 
     def next_due(self) -> float:
         """When the next event is to be tried again."""
         return min((refusal.retry_at for refusal in self._waiting.values()), default=float("inf"))
+
+    def _retry_seconds(self, waited_seconds: float) -> float:
+        left = self._wait_seconds - waited_seconds
+        step = min(max(1.0, waited_seconds), 30.0)
+        return min(step, max(0.1, left)) if left > 0 else step
 
     def _is_parkable(self, refusal: Refusal) -> bool:
         if refusal.reason == "rejected":

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.settlement import DeadLetterWrite
-from meter.pipeline.start import Committed
+from meter.pipeline.start import Committed, decode_note
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class Broker:
     accepted_keys: set[str] = field(default_factory=set)
     dead: dict[tuple[int, int], str] = field(default_factory=dict)
     dead_keys: set[str] = field(default_factory=set)
+    strays: set[tuple[int, int]] = field(default_factory=set)
 
-    def write_receipt(self, receipt: Receipt) -> int:
+    def write_receipt(self, receipt: Receipt, *, is_member: bool) -> int:
         """Appends; the receipt's offset. Invariant 3: a duplicate's key was accepted before or beside it."""
         for offset, key, end in zip(receipt.offsets, receipt.keys, receipt.ends, strict=True):
             if end == ACCEPTED:
@@ -40,6 +41,8 @@ class Broker:
             assert end == ACCEPTED or key in self.accepted_keys, f"{key} is no duplicate: nobody accepted it"
         log = self.receipts.setdefault(receipt.partition, [])
         log.append(receipt)
+        if not is_member:  # whoever owns the partition may have read the tail already
+            self.strays.add((receipt.partition, len(log) - 1))
         return len(log) - 1
 
     def write_dead_letter(self, write: DeadLetterWrite) -> None:
@@ -56,4 +59,14 @@ class Broker:
             assert commit.offset >= before, f"partition {partition} rewound from {before} to {commit.offset}"
             open_below = [o for o in range(before, commit.offset) if (partition, o) not in self.ends]
             assert not open_below, f"commit {commit.offset} of partition {partition} passes {open_below}"
+            self._check_note(partition, commit)
             self.commits[partition] = commit
+
+    def _check_note(self, partition: int, commit: Committed) -> None:
+        """Whoever reads receipts from the note on finds all that name an offset at or above the commit."""
+        log, note = self.receipts.get(partition, []), decode_note(commit.metadata)
+        found = {offset for receipt in log[note.receipts_offset :] for offset in receipt.offsets}
+        for at, receipt in enumerate(log[: note.receipts_offset]):
+            overlooked = [offset for offset in receipt.offsets if offset >= commit.offset and offset not in found]
+            is_stray = (partition, at) in self.strays
+            assert is_stray or not overlooked, f"receipts of {overlooked}, above the commit, would not be read again"

@@ -1,5 +1,7 @@
 """A schedule: small numbers that pick, step by step, what happens next in the world."""
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 
 from tests.simulation.provider import BAD_CUSTOMERS
@@ -42,6 +44,21 @@ def settle(world: World) -> None:
         if fresh % 8 == 0 and fresh < 1600:  # refused events wait for an acceptance after their refusal
             world.produce(fresh % PARTITIONS, fresh, 1, "cus_a")
     raise AssertionError(f"not settled: {[member.machine.counts for member in world.members]}")
+
+
+def check_ends(world: World) -> None:
+    """Every offset has an end; every billable key one row, every other event a dead letter."""
+    by_key = defaultdict(set)
+    for partition, log in world.broker.logs.items():
+        for record in log:
+            assert (partition, record.offset) in world.broker.ends, "an offset without an end"
+            event = json.loads(record.value or b"")
+            by_key[event["idempotencyKey"]].add(event["customerRef"])
+    for key, customers in by_key.items():
+        (customer,) = customers
+        billable = customer != "" and customer not in BAD_CUSTOMERS
+        assert world.provider.rows[key] == (1 if billable else 0), f"{key} of {customer}"
+        assert billable or key in world.broker.dead_keys or customer == "", f"{key} neither billed nor parked"
 
 
 def _happen(world: World, kind: int, a: int, b: int) -> None:

@@ -1,13 +1,9 @@
 """The machine under random assignments, revocations, records, answers, writes, kills, stops and time."""
 
-import json
-from collections import defaultdict
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.simulation.provider import BAD_CUSTOMERS
-from tests.simulation.schedule import Step, play, settle
+from tests.simulation.schedule import Step, check_ends, play, settle
 from tests.simulation.world import World
 
 steps = st.tuples(st.integers(0, 37), st.integers(0, 60), st.integers(0, 60))
@@ -20,14 +16,4 @@ def test_whatever_happens_every_event_is_billed_once_or_parked(seed: int, member
     world = World(seed, members)
     play(world, schedule)
     settle(world)
-    by_key = defaultdict(set)
-    for partition, log in world.broker.logs.items():
-        for record in log:
-            assert (partition, record.offset) in world.broker.ends, "an offset without an end"
-            event = json.loads(record.value or b"")
-            by_key[event["idempotencyKey"]].add(event["customerRef"])
-    for key, customers in by_key.items():
-        (customer,) = customers
-        billable = customer != "" and customer not in BAD_CUSTOMERS
-        assert world.provider.rows[key] == (1 if billable else 0), f"{key} of {customer}"
-        assert billable or key in world.broker.dead_keys or customer == "", f"{key} neither billed nor parked"
+    check_ends(world)

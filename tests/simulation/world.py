@@ -179,7 +179,8 @@ class World:
         write = member.writes.pop(self.chance.randrange(len(member.writes)))
         machine, now = member.machine, self.now()
         if isinstance(write, ReceiptWrite):
-            offset = self.broker.write_receipt(write.receipt) if how != "failed" else -1
+            is_member = member.generation == self.generation
+            offset = self.broker.write_receipt(write.receipt, is_member=is_member) if how != "failed" else -1
             if how == "ok":
                 machine.receipt_written(write.number, offset, now)
             else:
