@@ -32,6 +32,7 @@ class KafkaReceipts:
         self._writer = writer
         self._asking: AIOKafkaConsumer | None = None
         self._highest: dict[int, int] = {}
+        self._found: set[int] = set()
 
     async def start(self) -> None:
         """Raises `Unavailable` or `Unauthenticated`."""
@@ -42,8 +43,7 @@ class KafkaReceipts:
 
         Raises `RecordTooLarge` (split it), `Unavailable` (give it again: it may or may not be written).
         """
-        if partition not in self._highest:
-            await self._find(partition)
+        await self._find(partition)
         offset = await self._writer.write(self._topic, value, partition=partition)
         self._highest[partition] = max(offset, self._highest.get(partition, 0))
         return offset if offset >= 0 else self._highest[partition]
@@ -53,6 +53,7 @@ class KafkaReceipts:
 
         Raises `Unavailable`; what was yielded before is good. Close the iterator when leaving it early.
         """
+        await self._find(partition)
         topic_partition = TopicPartition(self._topic, partition)
         reader = await self._reader()
         try:
@@ -70,6 +71,7 @@ class KafkaReceipts:
 
     async def offset_at(self, partition: int, wall_seconds: float) -> int:
         """The first receipt written at or after this time; the end when there is none."""
+        await self._find(partition)
         asking, topic_partition = self._asked(), TopicPartition(self._topic, partition)
         moments = {topic_partition: max(0, int(wall_seconds * 1000))}
         found = await answered("look up receipts by time", ANSWER_SECONDS, lambda: asking.offsets_for_times(moments))
@@ -78,6 +80,7 @@ class KafkaReceipts:
 
     async def end(self, partition: int) -> int:
         """The offset after the last receipt."""
+        await self._find(partition)
         return (await _bounds(self._asked(), TopicPartition(self._topic, partition))).end
 
     async def close(self) -> None:
@@ -92,12 +95,17 @@ class KafkaReceipts:
         return self._asking
 
     async def _find(self, partition: int) -> None:
-        """Raises `Unavailable` when there is no such partition, nor the right to add it: the source has grown."""
-        if partition in await self._writer.partitions(self._topic):
+        """Raises `Unavailable` when there is no such partition, nor the right to add it: the source has grown.
+
+        Asked before reading as well: the tail of an added partition is read before its first receipt is written.
+        """
+        if partition in self._found:
             return
-        if self._kafka.create_topics:
+        self._found = await self._writer.partitions(self._topic)
+        if partition not in self._found and self._kafka.create_topics:
             await grow_receipts(self._kafka, partition + 1)
-        if partition not in await self._writer.partitions(self._topic):
+            self._found = await self._writer.partitions(self._topic)
+        if partition not in self._found:
             raise Unavailable(f"topic {self._topic} has no partition {partition}: it needs as many as the source")
 
     async def _reader(self) -> AIOKafkaConsumer:
