@@ -5,11 +5,17 @@ the time that the machine was suspended or the process stopped, so that a lease 
 """
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from meter.pipeline.now import Now
 
 __all__ = ["Clock", "Now", "SystemClock"]
+
+Seconds = Callable[[], float]
+
+SLEPT_SECONDS = 0.05
+"""Less than this between the two clocks is adjustment, not sleep."""
 
 
 class Clock(Protocol):
@@ -20,18 +26,21 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks; elapsed time is the larger of boot clock and wall clock."""
+    """The machine's clocks. What has passed since the last reading is what the boot clock says; where the wall
+    clock says clearly more, the boot clock has slept. A wall clock that is set back costs nothing."""
 
-    def __init__(self) -> None:
-        self._boot_at_start = _boot_seconds()
-        self._wall_at_start = time.time()
+    def __init__(self, boot_seconds: Seconds | None = None, wall_seconds: Seconds = time.time) -> None:
+        self._read_boot = boot_seconds or _boot_seconds
+        self._read_wall = wall_seconds
+        self._boot, self._wall = self._read_boot(), self._read_wall()
         self._steady = 0.0
 
     def now(self) -> Now:
         """Steady seconds since this clock was made, and Unix time."""
-        wall = time.time()
-        elapsed = max(_boot_seconds() - self._boot_at_start, wall - self._wall_at_start)
-        self._steady = max(self._steady, elapsed)
+        boot, wall = self._read_boot(), self._read_wall()
+        by_boot, by_wall = boot - self._boot, wall - self._wall
+        self._steady += by_wall if by_wall > by_boot + SLEPT_SECONDS else by_boot
+        self._boot, self._wall = boot, wall
         return Now(self._steady, wall)
 
 

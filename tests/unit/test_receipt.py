@@ -1,0 +1,53 @@
+"""The receipt as bytes."""
+
+import msgspec
+import pytest
+
+from meter.pipeline.receipt import Receipt, decode, encode, halves
+
+
+def receipt(*offsets: int, undebited: dict[str, str] | None = None) -> Receipt:
+    return Receipt(
+        v=1,
+        group="meter",
+        provider="http://provider",
+        environment="sandbox",
+        partition=3,
+        batch="m-1",
+        at=1000.5,
+        offsets=list(offsets),
+        keys=[f"k{offset}" for offset in offsets],
+        ends="a" * len(offsets),
+        references=[f"usage_{offset}" for offset in offsets],
+        digests=[offset * 7 for offset in offsets],
+        undebited=undebited or {},
+    )
+
+
+def test_what_was_written_is_read() -> None:
+    """Every column, and whose it is."""
+    one = receipt(1, 2, 9, undebited={"2": "duplicate"})
+    assert decode(encode(one)) == one
+    assert one.owner == ("meter", "http://provider", "sandbox")
+
+
+def test_halves_hold_every_end_once() -> None:
+    """Positions of what was not debited move with their events."""
+    left, right = halves(receipt(1, 2, 3, undebited={"0": "plan", "1": "duplicate", "2": "none"}))
+    assert (left.offsets, left.keys, left.ends, left.undebited) == ([1], ["k1"], "a", {"0": "plan"})
+    assert (right.offsets, right.digests, right.references) == ([2, 3], [14, 21], ["usage_2", "usage_3"])
+    assert right.undebited == {"0": "duplicate", "1": "none"}
+
+
+@pytest.mark.parametrize("value", [None, b"", b"null", b"[]", b"\xff", b"{}", b'{"v":1}', b"\x00" * 9])
+def test_what_is_no_receipt_is_none(value: bytes | None) -> None:
+    """Whatever else somebody writes to the topic, reading goes on."""
+    assert decode(value) is None
+
+
+def test_columns_of_different_lengths_and_later_versions_are_none() -> None:
+    """Half a receipt would name ends that nobody wrote."""
+    short = msgspec.structs.replace(receipt(1, 2), keys=["k1"])
+    later = msgspec.structs.replace(receipt(1), v=2)
+    assert decode(encode(short)) is None
+    assert decode(encode(later)) is None

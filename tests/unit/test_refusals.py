@@ -1,0 +1,115 @@
+"""Whether a refusal is the event's own fault."""
+
+import math
+
+from meter.pipeline.event import UsageEvent
+from meter.pipeline.refusals import RECENT_EVENTS, Refusals
+from tests.builders import batch, event
+
+
+def refusals(wait_seconds: float = 300.0) -> Refusals:
+    return Refusals(wait_seconds)
+
+
+def reject(refused: Refusals, one: UsageEvent, at: float) -> None:
+    refused.add(batch(one), "rejected", "validation failed", at)
+
+
+def parked(refused: Refusals) -> list[str]:
+    return [refusal.event.key for refusal in refused.take_parkable()]
+
+
+def test_a_refused_event_is_parked_only_after_a_later_request_was_accepted() -> None:
+    """A request that started before the refusal says nothing about the provider since."""
+    refused = refusals()
+    reject(refused, event("bad"), at=10.0)
+    assert parked(refused) == []
+    refused.accepted([event("good")], started_at=9.0)
+    assert parked(refused) == []
+    refused.accepted([event("better")], started_at=11.0)
+    assert parked(refused) == ["bad"]
+    assert len(refused) == 0
+
+
+def test_most_events_refused_of_two_customers_is_the_providers_fault() -> None:
+    """Of one customer alone it may be that customer's."""
+    refused = refusals()
+    for number in range(5):
+        reject(refused, event(f"a{number}", customerRef="cus_a"), at=1.0)
+    assert not refused.is_mass()
+    reject(refused, event("b", customerRef="cus_b"), at=1.0)
+    assert refused.is_mass()
+    refused.accepted([event(f"ok{number}") for number in range(6)], started_at=1.0)
+    assert not refused.is_mass()
+
+
+def test_one_event_refused_again_and_again_counts_once() -> None:
+    """The rule is about distinct events; memory is bounded by the number it looks at."""
+    refused = refusals()
+    refused.accepted([event(f"ok{number}") for number in range(1000)], started_at=1.0)
+    for at in range(1000):
+        reject(refused, event(f"k{at % 2}", customerRef=f"cus_{at % 2}"), at=float(at))
+    assert not refused.is_mass()
+    for number in range(RECENT_EVENTS):
+        reject(refused, event(f"bad{number}", customerRef=f"cus_{number}"), at=2.0)
+    assert refused.is_mass()
+
+
+def test_an_unknown_customer_is_tried_again_and_parked_after_its_wait() -> None:
+    """P3: more and more rarely, once more at the end of the wait, and then with an acceptance as evidence."""
+    refused, one, at, tries = refusals(), batch(event("early")), 0.0, 0
+    refused.accepted([event("good")], started_at=1.0)
+    while not parked(refused) and tries < 100:
+        refused.add(one, "unknown_customer", "not found", at)
+        tries += 1
+        if (due := refused.next_due()) < math.inf:
+            assert due - at <= 30.0
+            at = due
+            assert refused.take_due(at) is one or parked(refused) == ["early"]
+            if at >= 300.0:
+                break
+    refused.add(one, "unknown_customer", "not found", at)
+    assert at == 300.0
+    assert 10 < tries < 40
+    assert parked(refused) == ["early"]
+
+
+def test_an_unknown_customer_is_tried_on_until_there_is_evidence() -> None:
+    """On a quiet topic nobody else was accepted: it may still be created, so nothing is given up."""
+    refused, one = refusals(wait_seconds=10.0), batch(event("early"))
+    for at in (0.0, 5.0, 10.0, 40.0):
+        refused.add(one, "unknown_customer", "not found", at)
+        assert parked(refused) == []
+        assert refused.take_due(refused.next_due()) is one
+
+
+def test_a_rejected_event_is_not_tried_again_by_itself() -> None:
+    """Only as a probe, or when the provider has recovered."""
+    refused = refusals()
+    reject(refused, event("bad"), at=1.0)
+    assert refused.next_due() == math.inf
+    assert refused.take_due(1e9) is None
+    assert refused.take_probe() is not None
+    assert refused.take_probe() is None
+
+
+def test_after_a_mass_refusal_everything_is_tried_again() -> None:
+    """P4: their refusals are forgotten, so that none of them is parked for what was the provider's fault."""
+    refused = refusals()
+    for number in range(4):
+        reject(refused, event(f"k{number}", customerRef=f"cus_{number}"), at=1.0)
+    refused.accepted([event("probe")], started_at=2.0)
+    batches = refused.take_all()
+    assert [one.events[0].key for one in batches] == ["k0", "k1", "k2", "k3"]
+    assert all(one.first_refused_at is None for one in batches)
+    assert not refused.is_mass()
+    assert parked(refused) == []
+
+
+def test_events_of_an_assignment_that_is_over_are_given_back() -> None:
+    """Nothing of them stays behind, not even when they were first refused."""
+    refused = refusals()
+    reject(refused, event("old", epoch=1), at=1.0)
+    reject(refused, event("new", epoch=2), at=1.0)
+    assert [one.key for one in refused.discard(frozenset({1}))] == ["old"]
+    assert len(refused) == 1

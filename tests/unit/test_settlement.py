@@ -1,0 +1,116 @@
+"""Ends that are still to be written: receipts and dead letters."""
+
+import pytest
+
+from meter.pipeline.now import Now
+from meter.pipeline.settlement import CONFLICT, ReceiptWrite, Settlement
+from tests.builders import OWNER, Most, accepted, batch, event, events
+
+
+def settlement() -> Settlement:
+    return Settlement(OWNER, 1.0, Most(), "m")
+
+
+def now(seconds: float = 0.0) -> Now:
+    return Now(seconds, 1000.0 + seconds)
+
+
+def due(writer: Settlement, seconds: float = 0.0, *, at_once: bool = False) -> list[ReceiptWrite]:
+    return list(writer.due(now(seconds), at_once=at_once).receipts)
+
+
+def test_one_receipt_for_each_source_partition_of_a_batch() -> None:
+    """Parallel columns: offsets, keys, references and what was not debited stay with their event."""
+    writer = settlement()
+    sent = batch(event("a"), event("b", partition=1, offset=5), event("c", offset=1))
+    writer.accept(sent, accepted(sent, {0: "duplicate", 1: "plan"}), now())
+    first, second = due(writer)
+    assert (first.receipt.partition, first.receipt.offsets, first.receipt.keys) == (0, [0, 1], ["a", "c"])
+    assert (first.receipt.references, first.receipt.undebited) == (["usage_a", "usage_c"], {"0": "duplicate"})
+    assert (second.receipt.partition, second.receipt.offsets, second.receipt.undebited) == (1, [5], {"0": "plan"})
+    assert (first.receipt.owner, first.receipt.batch, first.receipt.ends) == (OWNER, "b-1", "aa")
+
+
+def test_copies_ride_in_the_next_receipt_of_their_partition() -> None:
+    """A receipt of its own only when none comes in time."""
+    writer = settlement()
+    writer.duplicates(0, [event("copy", offset=9)], 0.0)
+    writer.duplicates(1, [event("other", partition=1)], 0.0)
+    sent = batch(event("a"))
+    writer.accept(sent, accepted(sent), now())
+    (ridden,) = due(writer, 0.5)
+    assert (ridden.receipt.ends, ridden.receipt.keys) == ("ad", ["a", "copy"])
+    assert writer.next_due() == 1.0
+    (own,) = due(writer, 1.0)
+    assert (own.receipt.partition, own.receipt.ends, own.receipt.references) == (1, "d", [""])
+
+
+def test_handing_over_waits_for_no_company() -> None:
+    """Copies are written at once, so that the hand-over ends."""
+    writer = settlement()
+    writer.duplicates(0, [event("copy")], 0.0)
+    assert due(writer, 0.0) == []
+    assert not writer.is_quiet()
+    (own,) = due(writer, 0.0, at_once=True)
+    writer.written(own.number)
+    assert writer.is_quiet()
+
+
+def test_receipts_of_copies_have_names_of_their_own() -> None:
+    """Two partitions at one moment, and one partition twice."""
+    writer, names = settlement(), set()
+    for seconds in (0.0, 5.0):
+        for partition in (0, 1):
+            writer.duplicates(partition, [event("copy", partition=partition)], seconds)
+        names |= {one.receipt.batch for one in due(writer, seconds, at_once=True)}
+    assert len(names) == 4
+
+
+def test_what_kafka_does_not_take_is_tried_again_later() -> None:
+    """Invariant 7: as often as it takes, and not ever more rarely."""
+    writer, seconds = settlement(), 0.0
+    writer.park(event("bad"), "rejected", "no")
+    for _ in range(50):
+        (write,) = writer.due(now(seconds), at_once=True).dead_letters
+        assert not writer.due(now(seconds), at_once=True).dead_letters
+        writer.failed(write.number, seconds)
+        assert seconds < writer.next_due() <= seconds + 5.1
+        seconds = writer.next_due()
+    assert not writer.is_quiet()
+
+
+def test_a_receipt_that_is_too_large_is_split() -> None:
+    """W5: two halves, each with its own events; again if that is not enough, down to single events."""
+    writer, sent = settlement(), batch(*events("a", "b", "c"))
+    writer.accept(sent, accepted(sent, {2: "plan"}), now())
+    (whole,) = due(writer)
+    writer.too_large(whole.number)
+    left, right = due(writer)
+    assert ([one.key for one in left.events], left.receipt.keys) == (["a"], ["a"])
+    assert ([one.key for one in right.events], right.receipt.undebited) == (["b", "c"], {"1": "plan"})
+    writer.too_large(right.number)
+    assert [one.receipt.keys for one in due(writer)] == [["b"], ["c"]]
+    with pytest.raises(ValueError, match="cannot be split"):
+        writer.too_large(left.number)
+
+
+def test_release_forgets_copies_and_dead_letters_but_no_receipt() -> None:
+    """Invariant 6: what the provider accepted is written down whoever owns the partition now."""
+    writer, sent = settlement(), batch(event("a"))
+    writer.accept(sent, accepted(sent), now())
+    writer.duplicates(0, [event("copy")], 0.0)
+    writer.park(event("bad"), "rejected", "no")
+    writer.park(event("odd"), CONFLICT, "other contents")
+    assert [one.key for one in writer.release(frozenset({1}))] == ["bad"]
+    assert [one.receipt.ends for one in due(writer, 9.0)] == ["a"]
+    assert not writer.due(now(9.0), at_once=True).dead_letters
+
+
+def test_a_conflict_does_not_own_its_key() -> None:
+    """The key is that of the event that was billed: nothing is freed when the dead letter is written."""
+    writer = settlement()
+    writer.park(event("a"), CONFLICT, "other contents")
+    writer.park(event("b"), "rejected", "no")
+    conflict, rejected = writer.due(now(), at_once=False).dead_letters
+    assert conflict.owned_key() is None
+    assert rejected.owned_key() is rejected.event
