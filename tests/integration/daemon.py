@@ -172,13 +172,13 @@ class Meter(Asked):
         answer = await self.ask("GET", "/readyz")
         return answer is not None and answer.is_success
 
-    async def says(self, beginning: str, limit_seconds: float = 20.0) -> str:
-        """The reason of `/readyz` that begins so, once there is one."""
+    async def says(self, words: str, limit_seconds: float = 20.0) -> str:
+        """The reason of `/readyz` with these words in it, once there is one."""
 
         async def reason() -> str:
-            return next((reason for reason in await self.reasons() if reason.startswith(beginning)), "")
+            return next((reason for reason in await self.reasons() if words in reason), "")
 
-        return await eventually(reason, limit_seconds, f"/readyz says {beginning}")
+        return await eventually(reason, limit_seconds, f"/readyz says {words}")
 
 
 class Installation:

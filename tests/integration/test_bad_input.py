@@ -1,0 +1,135 @@
+"""What a user or a producer gets wrong: one clear sentence each, the right exit code, and nothing lost."""
+
+import asyncio
+import json
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from meter.demo.reconciliation import Billed
+from tests.integration.books import Planned, usage, usages
+from tests.integration.conftest import Broker, MakeBroker, MakeTopic
+from tests.integration.daemon import KEY, Installation, installation
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(60)
+
+NOWHERE = "127.0.0.1:1"
+KEPT_BYTES = 1_040_000
+"""Nearly as large a record as a broker takes by default (1 MiB and twelve bytes, with its own overhead)."""
+
+
+async def refusal(place: Installation, **options: object) -> list[str]:
+    """The lines of a meter that must not even start, exit 2."""
+    program = place.start_program("meter", ["run"], **options)
+    assert await program.end() == 2
+    assert "Traceback" not in program.log
+    return program.log.splitlines()
+
+
+async def test_a_configuration_that_cannot_work_ends_with_a_sentence_for_each_fault(tmp_path: Path) -> None:
+    """Unknown option and missing key, both at once, exit 2, before anything is connected."""
+    async with installation(NOWHERE, "usage", tmp_path) as place:
+        lines = await refusal(place, kafka__topci="usage", billing__secret_key=None)
+        assert [line for line in lines if "METER_KAFKA__TOPCI is not an option" in line], lines
+        assert [line for line in lines if "billing.secret_key is missing" in line], lines
+
+
+async def test_a_port_in_use_is_said_before_anything_is_consumed(tmp_path: Path) -> None:
+    """One sentence that names the port and the option, exit 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with installation(NOWHERE, "usage", tmp_path) as place:
+            (line,) = await refusal(place, http__port=port)
+            assert str(port) in line
+            assert "http.port" in line
+
+
+async def test_a_wrong_key_pauses_and_the_right_one_resumes(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    """401: nothing is sent but probes, nothing is parked, `/readyz` says why; mended, everything is billed."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        sandbox = await place.start_sandbox(key="sk_sandbox_another")
+        await place.produce(usages(2_000))
+        meter = await place.start_meter()
+        await meter.says("billing_paused: unauthorized")
+        assert (await meter.status())["billing"]["state"] == "paused"
+        assert KEY not in meter.program.log
+
+        sandbox.kill()
+        await place.start_sandbox(key=KEY)
+
+        await place.everything_ended()
+        await place.books_balance()
+        await eventually(meter.ready, 10, "meter is ready")
+
+
+async def test_an_unreachable_broker_is_waited_for(own_broker: MakeBroker, topic: MakeTopic, tmp_path: Path) -> None:
+    """One log line however often it is tried, `/readyz` 503 with the reason; when it appears, work begins."""
+    broker = await asyncio.to_thread(own_broker)
+    async with installation(broker.bootstrap_servers, await topic(servers=broker.bootstrap_servers), tmp_path) as place:
+        await place.start_sandbox()
+        await place.produce(usages(2_000))
+        await asyncio.to_thread(broker.kill)
+        meter = await place.start_meter()
+        await meter.says("nobody listens there")
+        assert (await meter.status())["ready"] is False
+
+        await asyncio.to_thread(broker.restart)
+
+        await place.everything_ended()
+        await place.books_balance()
+        assert meter.program.log.count("kafka.waiting") == 1
+
+
+async def test_an_unreachable_provider_is_waited_for(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
+    """Nothing is lost and nothing parked; `/readyz` says so after a while; when it appears, all is billed."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await place.produce(usages(2_000, invalid_every=500))
+        meter = await place.start_meter()
+        await meter.says("billing_unreachable: ")
+        assert (await meter.status())["events"]["dead_lettered"] == 4
+
+        await place.start_sandbox()
+
+        await place.everything_ended()
+        await place.books_balance()
+
+
+async def test_garbage_in_the_topic_is_parked_and_the_rest_is_billed(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Random bytes, tombstones, and records as large as the broker takes, some of them good."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await place.start_sandbox()
+        await place.produce(_with_garbage(2_000))
+        await place.start_meter()
+        await place.everything_ended()
+        await place.books_balance()
+
+
+def _with_garbage(count: int) -> Iterable[Planned]:
+    chance = random.Random(3)
+    for number in range(count):
+        yield usage(number)
+        if number % 20 == 0:  # 0xff begins no UTF-8 text
+            yield Planned(
+                number // 20 % 4, b"\xff" + chance.randbytes(chance.randrange(2_000)), reason="invalid:not_json"
+            )
+        elif number % 20 == 1:
+            yield Planned(number // 20 % 4, None, reason="invalid:empty")
+        elif number % 500 == 2:
+            yield _garbage(number // 500 % 4, chance.randbytes(KEPT_BYTES))
+        elif number % 500 == 3:
+            yield _large(f"large-{number}", number // 500 % 4)
+
+
+def _garbage(partition: int, value: bytes) -> Planned:
+    return Planned(partition, b"\xff" + value, reason="invalid:not_json")  # with this byte no UTF-8 text begins
+
+
+def _large(key: str, partition: int) -> Planned:
+    fields = {"customerRef": "cus_large", "idempotencyKey": key, "metadata": {"text": "x" * KEPT_BYTES}}
+    return Planned(partition, json.dumps(fields).encode(), key, Billed("cus_large", 1))
