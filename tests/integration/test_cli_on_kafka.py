@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.integration.conftest import Broker, MakeTopic, create_topic
+from tests.brokers import Broker, MakeTopic, create_topic
 
 pytestmark = pytest.mark.timeout(60)
 

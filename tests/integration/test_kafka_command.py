@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from meter.localkafka.ports import HOST, any_free
 from meter.localkafka.probe import answers
-from tests.integration.conftest import create_topic
+from tests.brokers import create_topic
 from tests.waiting import eventually
 
 StartCommand = Callable[..., Coroutine[None, None, Process]]

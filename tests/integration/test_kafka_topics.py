@@ -12,7 +12,7 @@ from meter.kafka.receipts import KafkaReceipts
 from meter.kafka.topics import connected_admin, ensure_topics, partition_count
 from meter.kafka.writer import Writer
 from meter.settings import KafkaSettings
-from tests.integration.conftest import Broker, MakeTopic, create_topic
+from tests.brokers import Broker, MakeTopic, create_topic
 
 DAY_SECONDS = 86400
 

@@ -14,8 +14,8 @@ from meter.kafka.topics import ensure_topics
 from meter.kafka.writer import Writer
 from meter.pipeline.start import Committed
 from meter.settings import KafkaSettings
+from tests.brokers import Broker, MakeBroker, MakeTopic, SecuredBroker
 from tests.contract.kafka_worlds import Member
-from tests.integration.conftest import Broker, MakeBroker, MakeTopic, SecuredBroker
 from tests.waiting import eventually
 
 

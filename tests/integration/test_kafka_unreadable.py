@@ -9,8 +9,8 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
+from tests.brokers import Broker
 from tests.contract.kafka_worlds import Member, WorldOnKafka
-from tests.integration.conftest import Broker
 
 CHECKSUM_AT, CHECKED_FROM = 17, 21
 

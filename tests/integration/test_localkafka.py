@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from meter.errors import CommandFailed
 from meter.localkafka import LocalKafka
-from tests.integration.conftest import Broker, MakeBroker, MakeTopic
+from tests.brokers import Broker, MakeBroker, MakeTopic
 from tests.waiting import eventually
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
-from tests.integration.conftest import MakeTopic, SecuredBroker
+from tests.brokers import MakeTopic, SecuredBroker
 
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256"]
 

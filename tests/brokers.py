@@ -1,0 +1,89 @@
+"""What tests know of the cluster that they run against, and how one with a login is set up."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from meter.localkafka import LocalKafka, Login
+from tests.waiting import eventually
+
+EXISTING_CLUSTER = "METER_TEST_KAFKA"
+
+PLAIN_USER = ("meter", 'a "quoted" secret')
+SCRAM_USER = ("meter-scram", "another-secret")
+
+MakeTopic = Callable[..., Awaitable[str]]
+MakeBroker = Callable[[], "Broker"]
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A cluster to test against; `kafka` is None when it is somebody else's, which no test may stop.
+
+    `kill` and `restart` block: in a coroutine, `await asyncio.to_thread(broker.restart)`.
+    """
+
+    bootstrap_servers: str
+    kafka: LocalKafka | None
+
+    @property
+    def restartable(self) -> bool:
+        """Whether the test may kill and restart it."""
+        return self.kafka is not None
+
+    def kill(self) -> None:
+        """SIGKILL; returns when the process is gone."""
+        self._own().kill()
+
+    def restart(self) -> None:
+        """The same ports and data again; returns when it answers."""
+        self._own().restart()
+
+    def _own(self) -> LocalKafka:
+        assert self.kafka is not None, f"the cluster of {EXISTING_CLUSTER} is not ours to stop"
+        return self.kafka
+
+
+@dataclass(frozen=True)
+class SecuredBroker:
+    """A cluster with a SASL_SSL listener; clients trust the PEM file `authority`. `open_servers` needs no login."""
+
+    bootstrap_servers: str
+    open_servers: str
+    authority: Path
+    plain_user: tuple[str, str]
+    scram_user: tuple[str, str]
+
+
+def login_with_certificates(folder: Path) -> Login:
+    """A TLS listener for 127.0.0.1, throw-away certificates in `folder`, one user for PLAIN and one for SCRAM."""
+    issuer = trustme.CA(key_type=trustme.KeyType.RSA)
+    issued = issuer.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # the only form that Kafka reads
+    certificate, authority = folder / "broker.pem", folder / "authority.pem"
+    certificate.write_bytes(pem + b"".join(part.bytes() for part in issued.cert_chain_pems))
+    issuer.cert_pem.write_to_path(str(authority))
+    return Login(certificate, authority, dict([PLAIN_USER]), dict([SCRAM_USER]))
+
+
+async def create_topic(servers: str, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+    """Create a topic and return when the cluster shows all its partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(config or {}))])
+        errors = [error for _, error, *_ in answer.topic_errors]
+        assert errors == [0], f"topic {name}: {answer}"
+
+        async def shown() -> bool:
+            (described,) = await admin.describe_topics([name])
+            return described["error_code"] == 0 and len(described["partitions"]) == partitions
+
+        await eventually(shown, 10, f"topic {name} with {partitions} partitions")
+    finally:
+        await admin.close()
