@@ -18,15 +18,12 @@ from meter.sandbox.authentication import authenticate
 from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
-from meter.sandbox.customers import Customers
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
-from meter.sandbox.limits import Limits
-from meter.sandbox.products import Products
 from meter.sandbox.recording import Recorder
+from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError, Route, Striker
-from meter.sandbox.usages import read_bulk, read_one
 
 CUT = "meter.sandbox.cut"
 """Under this name the server puts a function that resets the connection into the scope."""
@@ -57,7 +54,7 @@ class Sandbox:
         self._controls = Controls(store, catalogue, armed, faults)
         self._app = Starlette(
             routes=[
-                *(self._provider_path(*entry) for entry in _provider_routes(recorder, store, catalogue)),
+                *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},
@@ -118,23 +115,6 @@ class _Cut(Response):
         cut()
         while (await receive())["type"] != "http.disconnect":
             pass  # the server must have noticed before we return without an answer
-
-
-def _provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[tuple[str, str, Route]]:
-    customers, products = Customers(catalogue), Products(catalogue)
-    return [
-        ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
-        ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
-        ("POST", "/v1/sdk/limits", Route(Limits(store, catalogue).check)),
-        ("POST", "/v1/sdk/customers", Route(customers.create)),
-        ("GET", "/v1/sdk/customers", Route(customers.find)),
-        ("GET", "/v1/sdk/customers/{reference}", Route(customers.get)),
-        ("POST", "/v1/sdk/products", Route(products.create)),
-        ("GET", "/v1/sdk/products", Route(products.list)),
-        ("GET", "/v1/sdk/products/{reference}", Route(products.get)),
-        ("POST", "/v1/sdk/products/{reference}/plans", Route(products.create_plan)),
-        ("GET", "/v1/sdk/products/{reference}/plans", Route(products.list_plans)),
-    ]
 
 
 class _Client:

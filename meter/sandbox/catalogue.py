@@ -1,72 +1,13 @@
 """Customers, products, plans and purchases of both environments: held in memory, written through to the store."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from meter.sandbox.calls import LIVE, SANDBOX
+from meter.sandbox.entries import Customer, Plan, Product
 from meter.sandbox.store import Store
-
-FREE_PLAN_TYPES = ("recurring", "one-time", "hybrid", "usage-based")
-
-
-class Customer(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Somebody who is billed."""
-
-    reference: str
-    email: str
-    name: str
-    created_at: str
-    external_ref: str | None = None
-    telephone: str | None = None
-    metadata: dict[str, Any] | None = None
-
-
-class Product(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Something that is sold; its plans are kept apart."""
-
-    reference: str
-    name: str
-    created_at: str
-    updated_at: str
-    description: str | None = None
-    image_url: str | None = None
-    product_type: str | None = None
-    is_mcp_pay: bool | None = None
-    config: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-
-
-class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
-    """What a customer pays for a product, and what that includes; money in minor units."""
-
-    reference: str
-    product_ref: str
-    created_at: str
-    updated_at: str
-    name: str | None = None
-    description: str | None = None
-    type: str = "recurring"
-    status: str = "active"
-    price: float = 0
-    currency: str = "USD"
-    billing_cycle: str | None = None
-    billing_model: str | None = None
-    free_units: int | None = None
-    limit: int | None = None
-    credits_per_unit: int | None = None
-    default: bool = False
-
-    @property
-    def requires_payment(self) -> bool:
-        """False for a plan that a customer may be put on without asking."""
-        return self.price > 0 or self.credits_per_unit is not None
-
-    @property
-    def allowance_units(self) -> int | None:
-        """Units a calendar month; None when there is no bound."""
-        return self.free_units or self.limit or None
 
 
 class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -77,17 +18,6 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     product_ref: str
     plan: Plan
     created_at: str
-
-
-class Entry(Protocol):
-    """Anything with a reference."""
-
-    @property
-    def reference(self) -> str:
-        """Unique within its kind and environment."""
-
-
-T = TypeVar("T", Customer, Product, Plan, Purchase)
 
 
 class Shelf:
@@ -113,9 +43,21 @@ class Shelf:
             case Purchase():
                 self.purchases[entry.customer_ref, entry.product_ref] = entry
 
+    def discard(self, entry: Product | Plan) -> None:
+        """Take an entry away; what points to it stays."""
+        match entry:
+            case Product():
+                del self.products[entry.reference]
+            case Plan():
+                del self.plans[entry.product_ref][entry.reference]
+
+    def plans_of(self, product_ref: str) -> list[Plan]:
+        """The plans of a product, the oldest first."""
+        return list(self.plans.get(product_ref, {}).values())
+
     def default_plan(self, product_ref: str) -> Plan | None:
         """The plan that a customer without a purchase falls on."""
-        plans = self.plans.get(product_ref, {}).values()
+        plans = self.plans_of(product_ref)
         return next((plan for plan in plans if plan.default and plan.status == "active"), None)
 
     def _place_customer(self, customer: Customer) -> None:
@@ -142,15 +84,20 @@ class Catalogue:
     def __getitem__(self, environment: int) -> Shelf:
         return self._shelves[environment]
 
-    def put(self, environment: int, entries: Iterable[T]) -> None:
-        """Keep entries of one kind, all or none."""
+    def put(self, environment: int, entries: Iterable[Customer | Product | Plan | Purchase]) -> None:
+        """Keep entries, all or none."""
         entries = list(entries)
-        if not entries:
-            return
-        kind = type(entries[0]).__name__
-        self._store.put_objects(environment, kind, [(entry.reference, msgspec.json.encode(entry)) for entry in entries])
+        rows = [(type(entry).__name__, entry.reference, msgspec.json.encode(entry)) for entry in entries]
+        self._store.put_objects(environment, rows)
         for entry in entries:
             self._shelves[environment].place(entry)
+
+    def remove(self, environment: int, entries: Iterable[Product | Plan]) -> None:
+        """Forget entries, all or none."""
+        entries = list(entries)
+        self._store.delete_objects(environment, [(type(entry).__name__, entry.reference) for entry in entries])
+        for entry in entries:
+            self._shelves[environment].discard(entry)
 
     def reload(self) -> None:
         """Read everything from the store again."""

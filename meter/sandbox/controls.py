@@ -16,12 +16,14 @@ from typing import Any
 import msgspec
 
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
-from meter.sandbox.catalogue import Catalogue, Customer, Plan, Product
+from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.customers import read_customer
 from meter.sandbox.customers import shown as shown_customer
+from meter.sandbox.entries import Customer, Plan, Product
 from meter.sandbox.errors import Issue, ProviderError, iso
 from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
-from meter.sandbox.products import read_plan, read_product
+from meter.sandbox.plans import read_plan
+from meter.sandbox.products import read_product
 from meter.sandbox.products import shown as shown_product
 from meter.sandbox.references import usage_reference
 from meter.sandbox.shapes import Path, Reading
@@ -130,7 +132,7 @@ def _default_plan(product_body: Reading, product: Product, now: float) -> list[P
     product_body.done()
     if body is None:
         return []
-    reading = Reading({"default": True, **body}, (*product_body.path, "plan"))
+    reading = Reading({"name": "Free", "default": True, **body}, (*product_body.path, "plan"))
     reference = reading.text("reference", min_length=1) or f"pln_{product.reference.removeprefix('prd_')}"
     return [read_plan(reading, product.reference, now, first=True, reference=reference)]
 

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from meter.sandbox.calls import Answer, Call
-from meter.sandbox.catalogue import Catalogue, Customer, Shelf
+from meter.sandbox.catalogue import Catalogue, Shelf
+from meter.sandbox.entries import Customer
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading

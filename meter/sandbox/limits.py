@@ -3,7 +3,8 @@
 from typing import Any
 
 from meter.sandbox.calls import Answer, Call
-from meter.sandbox.catalogue import Catalogue, Plan, Purchase, Shelf
+from meter.sandbox.catalogue import Catalogue, Purchase, Shelf
+from meter.sandbox.entries import Plan
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
@@ -35,7 +36,7 @@ class Limits:
             answer["plan"] = purchase.plan.reference
         elif shelf.default_plan(product_ref) is not None:
             answer["activationRequired"] = True
-        answer["plans"] = [_offer(plan) for plan in shelf.plans.get(product_ref, {}).values()]
+        answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return Answer.of(200, answer)
 

@@ -1,25 +1,23 @@
-"""Products and their plans over REST: as much as a free plan with an allowance needs."""
+"""Products over REST: made, listed, changed, copied and deleted with their plans."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from meter.sandbox.calls import Answer, Call
-from meter.sandbox.catalogue import Catalogue, Plan, Product, Shelf
-from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.calls import LIVE, Answer, Call
+from meter.sandbox.catalogue import Catalogue, Shelf
+from meter.sandbox.entries import Product
+from meter.sandbox.errors import iso
+from meter.sandbox.paging import page
+from meter.sandbox.plans import find_product, shown_plan
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 
-MAX_COUNT = 2**53
-_PLAN_TYPES = ("recurring", "usage-based", "one-time", "hybrid")
-_CYCLES = ("weekly", "monthly", "quarterly", "yearly", "custom")
-_PAGE = 50
-_MAX_PAGE = 100
+DELETED = "deleted"
 
 
 class Products:
-    """The product and plan routes."""
+    """The product routes."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -30,124 +28,94 @@ class Products:
         self._catalogue.put(call.environment, [product])
         return Answer.of(201, shown(product, self._catalogue[call.environment]))
 
-    def list(self, call: Call) -> Answer:
-        """`GET /v1/sdk/products?limit=&offset=`."""
+    def page(self, call: Call) -> Answer:
+        """`GET /v1/sdk/products?limit=&offset=&search=&status=&isMcpPay=`."""
         shelf = self._catalogue[call.environment]
-        return _page("products", [shown(product, shelf) for product in shelf.products.values()], call.query)
+        found = [shown(product, shelf) for product in shelf.products.values() if product.status != DELETED]
+        search = call.query.get("search", "").lower()
+        if search:
+            found = [product for product in found if search in product["name"].lower()]
+        if call.query.get("status"):
+            found = [product for product in found if product["status"] == call.query["status"]]
+        if call.query.get("isMcpPay") in ("true", "false"):
+            found = [product for product in found if product["isMcpPay"] is (call.query["isMcpPay"] == "true")]
+        return page("products", found, call.query)
 
     def get(self, call: Call) -> Answer:
         """`GET /v1/sdk/products/{reference}`."""
-        return Answer.of(200, shown(self._product(call), self._catalogue[call.environment]))
-
-    def create_plan(self, call: Call) -> Answer:
-        """`POST /v1/sdk/products/{reference}/plans`: a new default plan takes the place of the one before."""
-        product = self._product(call)
         shelf = self._catalogue[call.environment]
-        plan = read_plan(
-            Reading(call.json()), product.reference, call.now, first=not shelf.plans.get(product.reference)
+        return Answer.of(200, shown(find_product(shelf, call), shelf))
+
+    def change(self, call: Call) -> Answer:
+        """`PUT /v1/sdk/products/{reference}`: only given fields change."""
+        shelf = self._catalogue[call.environment]
+        product = find_product(shelf, call)
+        body = Reading(call.json())
+        fields = _fields(body, named=False)
+        fields["status"] = body.choice("status", ("active", "inactive", "suspended"))
+        body.done()
+        given = {name: value for name, value in fields.items() if value is not None}
+        product = msgspec.structs.replace(product, updated_at=iso(call.now), **given)
+        self._catalogue.put(call.environment, [product])
+        return Answer.of(200, shown(product, shelf))
+
+    def clone(self, call: Call) -> Answer:
+        """`POST /v1/sdk/products/{reference}/clone`: 201, a deep copy with new references, plans included."""
+        shelf = self._catalogue[call.environment]
+        product = find_product(shelf, call)
+        body = Reading(call.json())
+        name = body.text("name", min_length=1)
+        body.done()
+        fresh: dict[str, Any] = {"created_at": iso(call.now), "updated_at": iso(call.now)}
+        reference = new_reference("prd")
+        copy = msgspec.structs.replace(product, reference=reference, name=name or f"{product.name} (copy)", **fresh)
+        plans = [
+            msgspec.structs.replace(plan, reference=new_reference("pln"), product_ref=reference, **fresh)
+            for plan in shelf.plans_of(product.reference)
+        ]
+        self._catalogue.put(call.environment, [copy, *plans])
+        return Answer.of(201, shown(copy, shelf))
+
+    def delete(self, call: Call) -> Answer:
+        """`DELETE /v1/sdk/products/{reference}`: for good; live data is only hidden, or deactivated once sold."""
+        shelf = self._catalogue[call.environment]
+        product = find_product(shelf, call)
+        if call.environment != LIVE:
+            self._catalogue.remove(call.environment, [product, *shelf.plans_of(product.reference)])
+            return Answer.of(200, {"success": True, "action": "deleted"})
+        sold = any(product_ref == product.reference for _, product_ref in shelf.purchases)
+        status, action = ("inactive", "deactivated") if sold else (DELETED, "soft_deleted")
+        self._catalogue.put(
+            call.environment, [msgspec.structs.replace(product, status=status, updated_at=iso(call.now))]
         )
-        self._catalogue.put(call.environment, [*_without_default(shelf, plan), plan])
-        return Answer.of(201, shown_plan(plan))
-
-    def list_plans(self, call: Call) -> Answer:
-        """`GET /v1/sdk/products/{reference}/plans?limit=&offset=`."""
-        plans = self._catalogue[call.environment].plans.get(self._product(call).reference, {})
-        return _page("plans", [shown_plan(plan) for plan in plans.values()], call.query)
-
-    def _product(self, call: Call) -> Product:
-        reference = call.params["reference"]
-        product = self._catalogue[call.environment].products.get(reference)
-        if product is None:
-            raise ProviderError(404, f"Product with reference {reference} not found")
-        return product
+        return Answer.of(200, {"success": True, "action": action})
 
 
 def read_product(body: Reading, now: float, reference: str | None = None) -> Product:
     """A product from a checked body, with a new reference unless one is given. Raises ProviderError (400)."""
-    fields: dict[str, Any] = {
-        "name": body.text("name", required=True, min_length=1),
-        "description": body.text("description"),
-        "image_url": body.text("imageUrl"),
-        "product_type": body.text("productType"),
-        "is_mcp_pay": body.flag("isMcpPay"),
-        "config": body.mapping("config"),
-        "metadata": body.mapping("metadata"),
-    }
+    fields = {**_fields(body, named=True), "is_mcp_pay": body.flag("isMcpPay")}
     body.done()
     return Product(reference=reference or new_reference("prd"), created_at=iso(now), updated_at=iso(now), **fields)
-
-
-def read_plan(body: Reading, product_ref: str, now: float, *, first: bool, reference: str | None = None) -> Plan:
-    """A plan from a checked body; a product's first plan is its default unless the body says no."""
-    price = body.number("price", low=0)
-    base_price = body.number("basePrice", low=0)
-    default = body.flag("default")
-    fields: dict[str, Any] = {
-        "name": body.text("name", min_length=1),
-        "description": body.text("description"),
-        "type": body.choice("type", _PLAN_TYPES),
-        "status": body.choice("status", ("active", "inactive", "archived")),
-        "currency": body.text("currency", min_length=1),
-        "billing_cycle": body.choice("billingCycle", _CYCLES),
-        "billing_model": body.choice("billingModel", ("pre-paid", "post-paid")),
-        "free_units": body.integer("freeUnits", 0, MAX_COUNT),
-        "limit": body.integer("limit", 0, MAX_COUNT),
-        "credits_per_unit": body.integer("creditsPerUnit", 1, MAX_COUNT),
-    }
-    body.done()
-    return Plan(
-        reference=reference or new_reference("pln"),
-        product_ref=product_ref,
-        created_at=iso(now),
-        updated_at=iso(now),
-        price=price or base_price or 0,
-        default=first if default is None else default,
-        **{name: value for name, value in fields.items() if value is not None},
-    )
 
 
 def shown(product: Product, shelf: Shelf) -> dict[str, Any]:
     """The product as the provider answers it."""
     return {
-        "status": "active",
+        "status": product.status,
         "balance": 0,
         "totalTransactions": 0,
         "isMcpPay": False,
         **msgspec.to_builtins(product),
-        "plans": [shown_plan(plan) for plan in shelf.plans.get(product.reference, {}).values()],
+        "plans": [shown_plan(plan) for plan in shelf.plans_of(product.reference)],
     }
 
 
-def shown_plan(plan: Plan) -> dict[str, Any]:
-    """The plan as the provider answers it."""
+def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
     return {
-        "type": plan.type,
-        "status": plan.status,
-        "isActive": plan.status == "active",
-        "price": plan.price,
-        "currency": plan.currency,
-        "default": plan.default,
-        "requiresPayment": plan.requires_payment,
-        **msgspec.to_builtins(plan),
+        "name": body.text("name", required=named, min_length=1),
+        "description": body.text("description"),
+        "image_url": body.text("imageUrl"),
+        "product_type": body.text("productType"),
+        "config": body.mapping("config"),
+        "metadata": body.mapping("metadata"),
     }
-
-
-def _without_default(shelf: Shelf, new: Plan) -> "list[Plan]":
-    """The plans that stop being the default because `new` is."""
-    if not new.default:
-        return []
-    plans = shelf.plans.get(new.product_ref, {}).values()
-    return [msgspec.structs.replace(plan, default=False) for plan in plans if plan.default]
-
-
-def _page(name: str, entries: "list[dict[str, Any]]", query: Mapping[str, str]) -> Answer:
-    limit = min(max(_whole(query.get("limit"), _PAGE), 1), _MAX_PAGE)
-    offset = max(_whole(query.get("offset"), 0), 0)
-    page = entries[offset : offset + limit]
-    return Answer.of(200, {name: page, "total": len(entries), "limit": limit, "offset": offset})
-
-
-def _whole(text: str | None, default: int) -> int:
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 15:
-        return default
-    return int(text)

@@ -125,6 +125,10 @@ class Reading:
         """A JSON object with anything in it."""
         return self._take(name, "object")  # type: ignore[no-any-return]  # _take has checked that it is a dict
 
+    def array(self, name: str) -> list[Any] | None:
+        """A JSON array with anything in it."""
+        return self._take(name, "array")  # type: ignore[no-any-return]  # _take has checked that it is a list
+
     def flag(self, name: str) -> bool | None:
         """True or false."""
         return self._take(name, "boolean")  # type: ignore[no-any-return]  # _take has checked that it is a bool

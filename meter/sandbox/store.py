@@ -131,12 +131,17 @@ class Store:
         rows = self._db.execute("SELECT * FROM usages WHERE row > ? ORDER BY row LIMIT ?", (row, limit))
         return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent in rows]
 
-    def put_objects(self, environment: int, kind: str, bodies: Iterable[tuple[str, bytes]]) -> None:
-        """Keep objects of the catalogue under their references, all or none."""
+    def put_objects(self, environment: int, objects: Iterable[tuple[str, str, bytes]]) -> None:
+        """Keep objects of the catalogue, each under its kind and reference, all or none."""
+        with self._transaction():
+            self._db.executemany(_PUT, [(environment, *entry) for entry in objects])
+
+    def delete_objects(self, environment: int, names: Iterable[tuple[str, str]]) -> None:
+        """Forget objects of the catalogue, each named by kind and reference, all or none."""
         with self._transaction():
             self._db.executemany(
-                _PUT,
-                [(environment, kind, reference, body) for reference, body in bodies],
+                "DELETE FROM objects WHERE environment = ? AND kind = ? AND reference = ?",
+                [(environment, kind, reference) for kind, reference in names],
             )
 
     def objects(self, kind: str) -> list[tuple[int, bytes]]:

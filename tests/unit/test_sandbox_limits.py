@@ -105,7 +105,8 @@ async def test_a_priced_default_plan_wants_activation() -> None:
     """Nobody is put on a plan that costs money without being asked."""
     async with client_of() as client:
         await known(client, free_units=None)
-        await client.post(f"/v1/sdk/products/{PRODUCT}/plans", json={"name": "Pro", "price": 4900, "freeUnits": 10})
+        plan = {"name": "Pay", "type": "usage-based", "creditsPerUnit": 10}
+        await client.post(f"/v1/sdk/products/{PRODUCT}/plans", json=plan)
         answer = (await client.post(LIMITS, json={"customerRef": CUSTOMER, "productRef": PRODUCT})).json()
     assert (answer["withinLimits"], answer["remaining"], answer["activationRequired"]) == (False, 0, True)
     assert answer["plans"][0]["requiresPayment"] is True

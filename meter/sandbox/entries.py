@@ -1,0 +1,96 @@
+"""What the catalogue holds: customers, products and plans as values, with the rules that a plan itself decides."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+CREDIT_PLAN_TYPES = ("usage-based", "hybrid")
+
+
+class Entry(Protocol):
+    """Anything with a reference."""
+
+    @property
+    def reference(self) -> str:
+        """Unique within its kind and environment."""
+
+
+class Customer(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Somebody who is billed."""
+
+    reference: str
+    email: str
+    name: str
+    created_at: str
+    external_ref: str | None = None
+    telephone: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Product(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Something that is sold; its plans are kept apart."""
+
+    reference: str
+    name: str
+    created_at: str
+    updated_at: str
+    description: str | None = None
+    image_url: str | None = None
+    product_type: str | None = None
+    is_mcp_pay: bool | None = None
+    config: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    status: str = "active"
+
+
+class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What a customer pays for a product, and what that includes; money in minor units."""
+
+    reference: str
+    product_ref: str
+    created_at: str
+    updated_at: str
+    name: str | None = None
+    description: str | None = None
+    type: str = "recurring"
+    status: str = "active"
+    price: float = 0
+    currency: str = "USD"
+    billing_cycle: str | None = None
+    billing_model: str | None = None
+    free_units: int | None = None
+    limit: int | None = None
+    credits_per_unit: int | None = None
+    default: bool = False
+    setup_fee: float | None = None
+    trial_days: float | None = None
+    access_expiry_days: float | None = None
+    max_active_users: float | None = None
+    rollover_unused_units: bool | None = None
+    hidden: bool | None = None
+    features: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    pricing_options: list[Any] | None = None
+
+    @property
+    def takes_credits(self) -> bool:
+        """Whether usage is paid from the customer's credits, unit by unit."""
+        return (
+            self.credits_per_unit is not None and self.type in CREDIT_PLAN_TYPES and self.billing_model != "post-paid"
+        )
+
+    @property
+    def requires_payment(self) -> bool:
+        """False for a plan that a customer may be put on without asking."""
+        return self.price > 0 or self.takes_credits
+
+    @property
+    def may_be_default(self) -> bool:
+        """Whether customers without a purchase may fall on it: only what is free or paid by use."""
+        return self.price == 0 or self.type == "usage-based"
+
+    @property
+    def allowance_units(self) -> int | None:
+        """Units a calendar month; None when there is no bound."""
+        return self.free_units or self.limit or None
