@@ -167,16 +167,18 @@ class Driver:
     def pass_time(self, seconds: float, *, renew: bool = True) -> None:
         """Time passes in steps of a tenth; commits are accepted meanwhile if `renew`."""
         until = self.seconds + seconds
-        while self.seconds < until - 1e-9:
-            self.seconds = min(until, self.seconds + 0.1)
+        while self.seconds < until:
+            self.seconds = until if until - self.seconds < 0.101 else self.seconds + 0.1
             self.step()
             if renew:
                 self.accept_commit()
 
     def answer(self, outcome: Outcome | None = None, *, which: int = 0) -> Batch:
-        """The provider answers one request: yes, unless told otherwise."""
+        """The provider answers one request, a moment later: yes, unless told otherwise."""
         sent = self.sends.pop(which)
+        self.seconds += 0.005
         self.machine.answered(sent.name, outcome or accepted(sent), self.now)
+        self.seconds += 0.005
         self.step()
         return sent
 

@@ -1,0 +1,240 @@
+"""The way to the provider and back, as seen from the machine's edge."""
+
+import math
+
+from meter.pipeline.outcome import NotSent, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, accepted, keys, record, records
+
+
+def sent(driver: Driver) -> list[list[str]]:
+    return [keys(batch) for batch in driver.sends]
+
+
+def test_batches_leave_when_they_are_full_or_old() -> None:
+    """Three events at once here; the fourth after its second of waiting."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 4))
+    assert sent(driver) == [["k0", "k1", "k2"]]
+    driver.pass_time(1.0)
+    assert sent(driver) == [["k0", "k1", "k2"], ["k3"]]
+    assert driver.machine.counts.batches == {"count": 1, "age": 1}
+
+
+def test_no_more_requests_are_in_flight_than_allowed() -> None:
+    """The next one leaves when one has been answered."""
+    driver = Driver(0, max_in_flight=2)
+    driver.feed(0, *records(0, 9))
+    assert len(driver.sends) == 2
+    driver.answer()
+    assert sent(driver) == [["k3", "k4", "k5"], ["k6", "k7", "k8"]]
+
+
+def test_a_retry_carries_the_same_keys() -> None:
+    """Invariant 4: never mixed with events of another batch, and not before two seconds after an unknown outcome."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 2))
+    driver.pass_time(1.0)
+    driver.answer(TIMEOUT)
+    driver.feed(0, *records(2, 3))
+    driver.pass_time(1.9)
+    assert sent(driver) == [["k2"]]
+    driver.bill()
+    driver.pass_time(0.2)
+    assert sent(driver) == [["k0", "k1"]]
+
+
+def test_after_a_failure_one_request_at_a_time_probes() -> None:
+    """New batches and those to be tried again take turns; the first success opens everything."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 9))
+    for _ in range(3):
+        driver.answer(BUSY)
+    driver.pass_time(5.0)
+    assert len(driver.sends) == 1
+    driver.answer()
+    driver.pass_time(5.0)
+    assert len(driver.sends) == 2
+
+
+def test_a_refused_address_or_key_makes_everything_wait() -> None:
+    """P2: nothing is parked, single probes go on, and it resumes by itself."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 6))
+    driver.answer(Refused(Refusal.WRONG_ADDRESS, "404"))
+    driver.answer(Refused(Refusal.WRONG_ADDRESS, "404"))
+    assert driver.machine.gate.state() == "paused"
+    driver.pass_time(60.0)
+    assert len(driver.sends) == 1
+    driver.answer()
+    driver.bill()
+    assert driver.machine.gate.state() == "ok"
+    assert driver.ends() == {"consumed": 6, "accepted": 6}
+
+
+def test_named_culprits_are_set_apart_and_the_rest_goes_on() -> None:
+    """One answer is enough; the others are sent again at once."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(Rejected({1: "units"}, "validation failed"))
+    assert sent(driver) == [["k0", "k2"]]
+    driver.answer()
+    driver.write()
+    assert driver.reasons() == ["rejected"]
+    assert driver.kept.dead[0].detail == "units"
+    assert driver.ends() == {"consumed": 3, "accepted": 2, "dead_lettered": 1}
+
+
+def test_an_unnamed_culprit_is_found_by_halving() -> None:
+    """Until it stands alone; every other event is billed."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    while driver.sends:
+        driver.answer(REJECTED if "k1" in keys(driver.sends[0]) else None)
+    driver.feed(0, *records(3, 6))
+    driver.bill()
+    assert [write.event.key for write in driver.kept.dead] == ["k1"]
+    assert driver.ends() == {"consumed": 6, "accepted": 5, "dead_lettered": 1}
+
+
+def test_a_body_that_is_too_large_is_halved_and_the_limit_learned() -> None:
+    """P7: the next batch is smaller at once, and grows back with what is accepted."""
+    driver = Driver(0)
+    filler = "x" * 3000
+    driver.feed(0, *(record(offset, description=filler) for offset in range(3)))
+    driver.answer(TooLarge())
+    assert sorted(map(len, sent(driver))) == [1, 2]
+    driver.bill()
+    driver.feed(0, *(record(offset, description=filler) for offset in range(3, 6)))
+    assert sent(driver) == [["k3"], ["k4"], ["k5"]] or len(driver.sends[0].events) < 3
+    driver.bill()
+    for _ in range(60):
+        driver.feed(0, *records(driver.position(), driver.position() + 3))
+        driver.bill()
+    first = driver.position()
+    driver.feed(0, *(record(offset, description=filler) for offset in range(first, first + 3)))
+    assert len(driver.sends[0].events) == 3
+
+
+def test_a_single_event_that_is_too_large_is_parked() -> None:
+    """P7: it can never become smaller."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 1))
+    driver.pass_time(1.0)
+    driver.answer(TooLarge())
+    driver.write()
+    assert driver.reasons() == ["too_large"]
+    assert driver.position() == 1
+
+
+def test_an_unknown_customer_alone_is_tried_again() -> None:
+    """P3: usage may overtake the customer's creation."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 1))
+    driver.pass_time(1.0)
+    driver.answer(UnknownCustomer("Customer not found"))
+    driver.pass_time(1.1)
+    assert sent(driver) == [["k0"]]
+    driver.bill()
+    assert driver.ends() == {"consumed": 1, "accepted": 1}
+
+
+def test_what_was_not_sent_is_sent_again_without_waiting() -> None:
+    """The lease had ended before the body was written: the provider has nothing of it."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(NotSent())
+    assert sent(driver) == [["k0", "k1", "k2"]]
+
+
+def test_retry_after_is_obeyed_up_to_five_minutes() -> None:
+    """P8: a day is not waited."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(TryAgain("429", outcome_unknown=False, retry_after_seconds=86_400.0))
+    driver.pass_time(299.0)
+    assert driver.sends == []
+    driver.pass_time(2.0)
+    assert sent(driver) == [["k0", "k1", "k2"]]
+
+
+def test_events_that_expire_while_they_wait_are_parked_alone() -> None:
+    """P10: the rest of their batch is billed."""
+    driver = Driver(0)
+    old = "2025-10-24T22:00:00Z"
+    driver.feed(0, record(0), record(1, timestamp=old), record(2))
+    driver.answer(BUSY)
+    driver.seconds += 3 * 3600.0
+    driver.step()
+    driver.accept_commit()
+    driver.pass_time(1.0)
+    assert sent(driver) == [["k0", "k2"]]
+    driver.bill()
+    assert driver.reasons() == ["expired"]
+    assert driver.ends() == {"consumed": 3, "accepted": 2, "dead_lettered": 1}
+
+
+def test_draining_sends_at_once_and_takes_no_more_records() -> None:
+    """SIGTERM: what is held is flushed, whatever its age."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 2))
+    driver.machine.drain()
+    driver.step()
+    assert sent(driver) == [["k0", "k1"]]
+    assert driver.actions.paused == {0}
+    assert driver.machine.counts.batches == {"drain": 1}
+
+
+def test_nothing_is_sent_while_partitions_are_handed_over() -> None:
+    """What is under way may end."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 2))
+    driver.machine.hand_over()
+    driver.pass_time(5.0)
+    assert driver.sends == []
+    assert driver.machine.is_quiet(driver.now)
+
+
+def test_a_mass_refusal_probes_single_events() -> None:
+    """P4: of different customers, one at a time, and nothing is parked meanwhile."""
+    driver = Driver(0)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(9)))
+    while len(driver.sends) > 0 and driver.machine.gate.paused is None:
+        driver.answer(Rejected({0: "x", 1: "x", 2: "x"}, "schema"))
+    assert driver.machine.gate.paused == "mass_refusal"
+    while driver.sends:
+        driver.answer(REJECTED)
+    driver.pass_time(30.0)
+    assert len(driver.sends) == 1
+    assert len(driver.sends[0].events) == 1
+    assert driver.kept.dead == []
+
+
+def test_while_probes_wait_the_machine_sleeps() -> None:
+    """It never asks to be woken in the past: that would be a busy loop."""
+    driver = Driver(0)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(6)))
+    driver.answer(TryAgain("429", outcome_unknown=False, retry_after_seconds=100.0))
+    driver.answer(REJECTED)
+    driver.pass_time(250.0)
+    assert driver.actions.wake_at > driver.seconds
+
+
+def test_an_idle_machine_sleeps() -> None:
+    """Nothing held, nothing to commit, nothing to do."""
+    driver = Driver(0)
+    assert driver.actions.wake_at == math.inf
+    driver.feed(0, *records(0, 1))
+    driver.pass_time(1.0)
+    driver.bill()
+    driver.pass_time(1.0)
+    assert driver.actions.wake_at == math.inf
+
+
+def test_a_receipt_of_a_repeat_says_so() -> None:
+    """The provider's reasons for not debiting are kept; those about the customer are counted."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(accepted(driver.sends[0], {0: "duplicate", 2: "customer_not_found"}))
+    driver.write()
+    assert driver.kept.receipts[0][0].undebited == {"0": "duplicate", "2": "customer_not_found"}
+    assert driver.machine.counts.not_debited == {"customer_not_found": 1}
