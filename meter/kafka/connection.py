@@ -87,7 +87,9 @@ async def reaching(doing: str, limit_seconds: float) -> AsyncIterator[None]:
         raise unavailable(error, doing) from error
 
 
-async def answered(doing: str, limit_seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
+async def answered(
+    doing: str, limit_seconds: float, ask: Callable[[], Awaitable[T]], retry_seconds: float = RETRY_SECONDS
+) -> T:
     """The answer to `ask`, which is asked again after passing errors until the limit; then `Unavailable`."""
     async with reaching(doing, limit_seconds):
         while True:
@@ -96,7 +98,7 @@ async def answered(doing: str, limit_seconds: float, ask: Callable[[], Awaitable
             except errors.KafkaError as error:
                 if not error.retriable:
                     raise
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(retry_seconds)
 
 
 def unavailable(error: Exception, doing: str) -> Unavailable:

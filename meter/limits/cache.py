@@ -30,7 +30,7 @@ from meter.settings import LimitsSettings
 DENIAL_TTL_SECONDS = 1.0
 """A denial is asked for again this soon, so that a top-up works at once."""
 
-_PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 """With a usable snapshot at hand nobody waits longer than this for a slow provider."""
 
 _REQUESTS_AT_ONCE = 64
@@ -71,12 +71,14 @@ class LimitsCache:
         clock: Clock,
         settings: LimitsSettings,
         observe: Callable[[str, float], None] = lambda source, seconds: None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._api = api
         self._usage = usage
         self._clock = clock
         self._settings = settings
         self._observe = observe  # source, seconds it took
+        self._patience_seconds = patience_seconds
         self._usable_seconds = max(settings.ttl_seconds, settings.max_stale_seconds)
         self._snapshots = Snapshots(usage, settings.max_entries)
         self._prices = Prices(settings.max_entries)
@@ -121,7 +123,7 @@ class LimitsCache:
                 answer = await self._promised(question, known, "cached")
                 if answer is not None and (_allows(answer) or self._age(known) <= DENIAL_TTL_SECONDS):
                     return answer
-            outcome = await self._asked(question, None if known is None else _PATIENCE_SECONDS)
+            outcome = await self._asked(question, None if known is None else self._patience_seconds)
             if isinstance(outcome, LimitsNotFound | LimitsInvalid):
                 return _passed_on(outcome)
             answer = await self._from_outcome(question, outcome)

@@ -193,7 +193,7 @@ class Member:
         wanted = frozenset(partitions)
 
         async def has_them() -> bool:
-            await self.poll()
+            await self.poll(timeout_seconds=0.02)
             return self.assigned == wanted
 
         await eventually(has_them, 30, f"partitions {sorted(wanted)} are assigned")

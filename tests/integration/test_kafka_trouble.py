@@ -16,7 +16,7 @@ from meter.pipeline.start import Committed
 from meter.settings import KafkaSettings
 from tests.brokers import Broker, MakeBroker, MakeTopic, SecuredBroker
 from tests.contract.kafka_worlds import Member
-from tests.waiting import eventually
+from tests.waiting import disconnected, eventually
 
 
 def login(broker: SecuredBroker, **changes: object) -> KafkaSettings:
@@ -44,6 +44,7 @@ async def fault_of(settings: KafkaSettings) -> Unavailable:
         await KafkaSource(settings, 30).start(_nothing, _nothing)
     assert str(of_writer.value) == str(of_source.value)
     assert type(of_writer.value) is type(of_source.value)
+    await disconnected(settings.bootstrap_servers)
     return of_source.value
 
 
@@ -70,6 +71,7 @@ async def test_a_right_password_over_tls_is_let_in(secured_broker: SecuredBroker
     await source.start(_nothing, _nothing)
     assert source.cluster_id
     await source.close()
+    await disconnected(secured_broker.bootstrap_servers)
 
 
 async def test_every_way_of_not_getting_in_has_its_sentence(secured_broker: SecuredBroker, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from tests.brokers import MakeTopic, SecuredBroker
+from tests.waiting import disconnected
 
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256"]
 
@@ -35,6 +36,7 @@ async def producing(options: dict[str, object]) -> AsyncIterator[AIOKafkaProduce
         yield producer
     finally:
         await producer.stop()
+        await disconnected(str(options["bootstrap_servers"]))
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -164,7 +164,7 @@ async def test_only_so_many_limits_questions_are_under_way() -> None:
             finally:
                 under_way.remove(request)
 
-    silent = RestBilling("http://x", KEY, 0.1, transport=Silent())
+    silent = RestBilling("http://x", KEY, 0.05, transport=Silent())
     answers = await asyncio.gather(*(silent.check_limits({}) for _ in range(40)))
-    assert answers == [LimitsUnavailable("no answer within 0.1 s")] * 40
+    assert answers == [LimitsUnavailable("no answer within 0.05 s")] * 40
     assert most == MAX_LIMITS_IN_FLIGHT

@@ -85,7 +85,7 @@ async def test_a_passing_error_is_asked_again() -> None:
             raise passing.pop()
         return 7
 
-    assert await answered("ask", 5, ask) == 7
+    assert await answered("ask", 5, ask, retry_seconds=0.01) == 7
 
 
 async def test_a_lasting_error_is_said_at_once() -> None:

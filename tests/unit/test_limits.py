@@ -69,11 +69,17 @@ class Setup:
     usage: PendingUsage = field(default_factory=PendingUsage)
     time: Time = field(default_factory=Time)
     settings: LimitsSettings = field(default_factory=LimitsSettings)
+    patience_seconds: float = 30.0
     seen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cache = LimitsCache(
-            self.provider, self.usage, self.time, self.settings, lambda source, _: self.seen.append(source)
+            self.provider,
+            self.usage,
+            self.time,
+            self.settings,
+            observe=lambda source, _: self.seen.append(source),
+            patience_seconds=self.patience_seconds,
         )
 
     async def remaining(self, product: str = "prd_1") -> float:
@@ -218,7 +224,7 @@ async def test_while_the_provider_is_away_an_older_answer_serves_and_says_so(tro
 
 async def test_nobody_waits_long_for_a_slow_provider_when_an_older_answer_is_at_hand() -> None:
     """The request goes on in the background, and the next caller profits from it."""
-    setup = Setup()
+    setup = Setup(patience_seconds=0.01)
     setup.provider.answers["prd_1"] = units(10)
     await setup.remaining()
     setup.time.seconds += 20
