@@ -260,6 +260,7 @@ class Installation:
         """Return when the running meters have committed everything produced and hold nothing."""
 
         async def ended() -> bool:
+            assert self.running_meters(), "every meter has ended"
             answers = [await meter.ask("GET", "/status") for meter in self.running_meters()]
             statuses = [answer.json() for answer in answers if answer is not None]
             rows = {row["partition"]: row for status in statuses for row in status["partitions"]}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from meter.demo.reconciliation import Billed
+from tests.brokers import Broker, MakeBroker, MakeTopic
 from tests.integration.books import Planned, usage, usages
-from tests.integration.conftest import Broker, MakeBroker, MakeTopic
 from tests.integration.daemon import KEY, Installation, installation
 from tests.waiting import eventually
 

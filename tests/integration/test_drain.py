@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers import Broker, MakeTopic
 from tests.integration.books import committed_offsets, usages
-from tests.integration.conftest import Broker, MakeTopic
 from tests.integration.daemon import SLOW, installation
 from tests.waiting import eventually
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers import Broker, MakeBroker, MakeTopic
 from tests.integration.books import Planned, invalid, usage, usages
-from tests.integration.conftest import Broker, MakeBroker, MakeTopic
 from tests.integration.daemon import BULK_ROUTE, SLOW, installation
 
 EVENTS = 20_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers import MakeTopic, SecuredBroker
 from tests.integration.books import usages
-from tests.integration.conftest import MakeTopic, SecuredBroker
 from tests.integration.daemon import Installation, installation
 
 EVENTS = 2_000

@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from meter.pipeline.start import Choice, CommitNote, encode_note
+from tests.brokers import Broker, MakeTopic
 from tests.integration.books import Ledger, committed_offsets, produce, usage, usages
-from tests.integration.conftest import Broker, MakeTopic
 from tests.integration.daemon import Installation, Meter, installation
 from tests.waiting import eventually
 
