@@ -110,15 +110,16 @@ class Assignment:
 
     def ended(self, events: Sequence[Decoded], steady_seconds: float) -> int:
         """These events have ended; answers how many of them came in the assignment that is ours now."""
-        offsets: dict[int, list[int]] = {}
-        for event in events:
-            progress = self._progress.get(event.partition)
-            if progress is not None and progress.epoch == event.epoch:
-                offsets.setdefault(event.partition, []).append(event.record.offset)
-                progress.held_bytes -= held_bytes(event)
-        for partition, ended in offsets.items():
-            self._progress[partition].end(ended, steady_seconds)
-        return sum(map(len, offsets.values()))
+        ended_total = 0
+        origins = {(event.partition, event.epoch) for event in events}  # almost always one
+        for partition, epoch in origins:
+            progress = self._progress.get(partition)
+            if progress is not None and progress.epoch == epoch:
+                mine = [event for event in events if event.epoch == epoch] if len(origins) > 1 else events
+                progress.held_bytes -= held_bytes(mine)
+                progress.end([event.record.offset for event in mine], steady_seconds)
+                ended_total += len(mine)
+        return ended_total
 
     def receipt_started(self, partition: int, number: int, offsets: Sequence[int]) -> None:
         """Our own receipt naming these offsets is on its way."""
@@ -185,6 +186,6 @@ class Assignment:
         return share * max(progress.load() / self._max_held_events, progress.held_bytes / self._max_held_bytes)
 
 
-def held_bytes(event: Decoded) -> int:
-    """What an event keeps in memory, roughly: the record as it came and the body as it goes."""
-    return len(event.record.value or b"") + (len(event.body) if isinstance(event, UsageEvent) else 0)
+def held_bytes(events: Sequence[Decoded]) -> int:
+    """What events keep in memory, roughly: the records as they came and the bodies as they go."""
+    return sum([len(event.record.value or b"") + len(event.body) for event in events])

@@ -22,11 +22,11 @@ class Batch(msgspec.Struct, eq=False):
 
     def body_bytes(self) -> int:
         """Size of the request's body."""
-        return ENVELOPE_BYTES + sum(len(event.body) + 1 for event in self.events)
+        return ENVELOPE_BYTES + sum([len(event.body) + 1 for event in self.events])
 
     def oldest_seconds(self) -> float:
         """The earliest timestamp among its events, Unix seconds."""
-        return min(event.timestamp_seconds for event in self.events)
+        return min([event.timestamp_seconds for event in self.events])
 
     def part(self, name: str, events: Sequence[UsageEvent]) -> "Batch":
         """Some of its events as a batch of their own, with this one's past."""

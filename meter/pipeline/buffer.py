@@ -1,8 +1,10 @@
 """What waits to be sent, and when a batch is due: by count, by bytes or by age, and it says which."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Literal
 
 from meter.pipeline.event import UsageEvent
@@ -39,7 +41,7 @@ class Buffer:
         if events:
             self._events.extend(events)
             self._arrivals.append((steady_seconds, len(events)))
-            self._bytes += sum(len(event.body) + 1 for event in events)
+            self._bytes += sum([len(event.body) + 1 for event in events])
 
     def due(self, steady_seconds: float, *, draining: bool = False) -> Trigger | None:
         """Why a batch should leave now, or None."""
@@ -64,16 +66,14 @@ class Buffer:
     def take(self, max_bytes: int) -> list[UsageEvent]:
         """The oldest events that fit into one batch of at most `max_bytes`; at least one."""
         room = min(max_bytes, self._limits.max_bytes) - ENVELOPE_BYTES
-        taken: list[UsageEvent] = []
-        while self._events and len(taken) < self._limits.max_events:
-            size = len(self._events[0].body) + 1
-            if taken and size > room:
-                break
-            room -= size
-            self._bytes -= size
-            taken.append(self._events.popleft())
-        self._forget_arrivals(len(taken))
-        return taken
+        next_events = list(islice(self._events, self._limits.max_events))
+        sizes = list(accumulate([len(event.body) + 1 for event in next_events]))
+        count = max(1, bisect_right(sizes, room))
+        for _ in range(count):
+            self._events.popleft()
+        self._bytes -= sizes[count - 1]
+        self._forget_arrivals(count)
+        return next_events[:count]
 
     def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """Removes and returns the events of these assignments."""

@@ -65,6 +65,7 @@ class InvalidEvent(msgspec.Struct, gc=False, eq=False):
     record: Record
     partition: int
     key: str = ""  # its identity when it could be read
+    body: bytes = b""  # nothing goes to the provider
     epoch: int = 0
 
 

@@ -5,6 +5,7 @@ held itself, until that event has ended, and takes its turn if it was not accept
 """
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 
 from meter.pipeline.event import UsageEvent
 
@@ -19,17 +20,23 @@ class Holding:
     def __len__(self) -> int:
         return len(self._originals)
 
-    def claim(self, event: UsageEvent) -> bool:
-        """True: the key is this event's now. False: it waits as a copy of the one whose key it is."""
-        if self._originals.setdefault(event.key, event) is event:
-            return True
-        self._copies.setdefault(event.key, deque()).append(event)
-        return False
+    def claim(self, events: Sequence[UsageEvent]) -> Sequence[UsageEvent]:
+        """Those whose key is theirs now; the others wait as copies of the ones whose keys they are."""
+        owner_of = self._originals.setdefault
+        owners = [event for event in events if owner_of(event.key, event) is event]
+        if len(owners) < len(events):
+            for event in events:
+                if self._originals[event.key] is not event:
+                    self._copies.setdefault(event.key, deque()).append(event)
+        return owners
 
-    def settle(self, key: str) -> deque[UsageEvent]:
-        """The key's event was accepted: the key is free, and these were copies of it."""
-        del self._originals[key]
-        return self._copies.pop(key, deque())
+    def settle(self, events: Iterable[UsageEvent]) -> list[tuple[UsageEvent, UsageEvent]]:
+        """These were accepted: their keys are free, and copies waited for some of them, as pairs (event, copy)."""
+        for event in events:
+            del self._originals[event.key]
+        if not self._copies:
+            return []
+        return [(event, copy) for event in events for copy in self._copies.pop(event.key, ())]
 
     def give_up(self, key: str) -> UsageEvent | None:
         """The key's event ended otherwise: the copy whose turn it is now, if one waits."""

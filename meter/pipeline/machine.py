@@ -17,7 +17,7 @@ from meter.pipeline.holding import Holding
 from meter.pipeline.lease import Commits
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome
-from meter.pipeline.receipt import ACCEPTED, Receipt
+from meter.pipeline.receipt import ACCEPTED, DUPLICATE, Receipt
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
@@ -81,6 +81,10 @@ class Machine:
         """Nothing is under way, at the provider or to the broker, and nobody may still be inserting."""
         return self._dispatch.is_quiet(now.steady_seconds) and self._settlement.is_quiet()
 
+    def is_inserting(self, now: Now) -> bool:
+        """A request is under way, or one that ended unknown may still be inserted."""
+        return not self._dispatch.is_quiet(now.steady_seconds)
+
     def revoked(self, now: Now) -> None:
         """The partitions are no longer ours: what has no end is released."""
         self._take_verdicts(now)  # what was answered before it was over: receipts are written, dead letters are not
@@ -100,14 +104,16 @@ class Machine:
         progress = self.assignment.progress(partition)
         if progress is None:
             return
-        fresh = [record for record in records if record.offset >= progress.position]
-        if not fresh:
-            return
+        position, fresh = progress.position, records
+        if not records or records[0].offset < position:
+            fresh = [record for record in records if record.offset >= position]
+            if not fresh:
+                return
         origin = Origin(self._cluster_id, self._options.topic, partition)
         decoded = [decode(record, origin, now.wall_seconds) for record in fresh]
         progress.begin([record.offset for record in fresh])
         self.counts.consumed += len(fresh)
-        progress.held_bytes += sum(map(held_bytes, decoded))
+        progress.held_bytes += held_bytes(decoded)
         for event in decoded:
             event.epoch = progress.epoch
         events: list[UsageEvent] = []
@@ -137,16 +143,12 @@ class Machine:
 
     def _admit(self, partition: int, events: Sequence[UsageEvent], now: Now) -> None:
         known = self.window.lookup([event.key for event in events])
-        fresh: list[UsageEvent] = []
         copies: list[UsageEvent] = []
-        for index, event in enumerate(events):
-            digest = known.get(index)
-            if digest is not None:
-                self._copy_of(digest, event, copies)
-            elif self._holding.claim(event):
-                fresh.append(event)
+        for index, digest in known.items():
+            self._copy_of(digest, events[index], copies)
         self._settlement.duplicates(partition, copies, now.steady_seconds)
-        self._take_turn(fresh, now)
+        new = [event for index, event in enumerate(events) if index not in known] if known else events
+        self._take_turn(self._holding.claim(new), now)
 
     def _take_turn(self, events: Sequence[UsageEvent], now: Now) -> None:
         """These events own their keys now and are to be billed."""
@@ -172,13 +174,12 @@ class Machine:
         if not isinstance(write, ReceiptWrite):
             raise TypeError("this number is not a receipt's")
         receipt = write.receipt
-        accepted = [event for event, end in zip(write.events, receipt.ends, strict=True) if end == ACCEPTED]
-        copies = [event for event, end in zip(write.events, receipt.ends, strict=True) if end != ACCEPTED]
-        self.window.remember([e.key for e in accepted], [e.digest for e in accepted], receipt.at)
+        accepted, copies = _by_end(write)
+        self.window.remember([event.key for event in accepted], [event.digest for event in accepted], receipt.at)
         self.assignment.receipt_written(receipt.partition, number, receipts_offset, receipt.offsets)
         self.counts.accepted += self._end(accepted, now)
         self.counts.duplicate += self._end(copies, now)
-        self.counts.units_accepted += sum(event.units for event in accepted)
+        self.counts.units_accepted += sum([event.units for event in accepted])
         self.usage.leave_all(accepted, sent=True)
         self._settle_copies(accepted, now)
 
@@ -284,8 +285,16 @@ class Machine:
 
     def _settle_copies(self, accepted: Iterable[UsageEvent], now: Now) -> None:
         """Copies that waited for these events are duplicates now, or conflicts."""
-        for event in accepted:
-            for copy in self._holding.settle(event.key):
-                copies: list[UsageEvent] = []
-                self._copy_of(event.digest, copy, copies)
-                self._settlement.duplicates(copy.partition, copies, now.steady_seconds)
+        for event, copy in self._holding.settle(accepted):
+            copies: list[UsageEvent] = []
+            self._copy_of(event.digest, copy, copies)
+            self._settlement.duplicates(copy.partition, copies, now.steady_seconds)
+
+
+def _by_end(write: ReceiptWrite) -> tuple[Sequence[UsageEvent], Sequence[UsageEvent]]:
+    """The accepted events of a receipt, and the copies that ride in it."""
+    ends = write.receipt.ends
+    if DUPLICATE not in ends:
+        return write.events, ()
+    accepted = [event for event, end in zip(write.events, ends, strict=True) if end == ACCEPTED]
+    return accepted, [event for event, end in zip(write.events, ends, strict=True) if end != ACCEPTED]

@@ -78,7 +78,8 @@ class Settlement:
         for partition, indexes in by_partition.items():
             events = [batch.events[index] for index in indexes]
             references = [answer.references[index] for index in indexes]
-            undebited = {str(at): answer.undebited[i] for at, i in enumerate(indexes) if i in answer.undebited}
+            reasons = answer.undebited
+            undebited = {str(at): reasons[i] for at, i in enumerate(indexes) if i in reasons} if reasons else {}
             copies = self._take_duplicates(partition)
             ends = receipts.ACCEPTED * len(events) + receipts.DUPLICATE * len(copies)
             references += [""] * len(copies)
