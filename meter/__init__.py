@@ -37,6 +37,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   machine.py             the parts together
 edges.py               what the worker needs of Kafka and of the provider
 worker.py              the loop: does what the machine says
+errands.py             what the machine wants done outside, done
 membership.py          taking partitions over and handing them on
 kafka/                 aiokafka behind those edges
   connection.py          how the cluster is reached, and what a failure means

@@ -1,0 +1,219 @@
+"""What the documents say is compared with the code, or executed."""
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import httpx
+import pytest
+
+import meter
+from meter import cli, health, http_api
+from meter.kafka.dead_letters import TRUNCATED
+from meter.limits import Answer
+from meter.pipeline import dead_letter, dialect, refusals, rules
+from meter.pipeline.concurrency import MASS_REFUSAL
+from meter.pipeline.event import InvalidEvent
+from meter.pipeline.outcome import Refusal
+from meter.pipeline.settlement import DeadLetterWrite
+from meter.settings import load
+from tests import doc_tables
+from tests.doc_tables import DOCUMENTS, README, ROOT, table
+from tests.records import FakeRecord
+
+EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
+
+
+def names(cell: str) -> set[str]:
+    """Everything between backquotes in a cell."""
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def blocks(document: Path, language: str) -> Iterator[str]:
+    """The fenced blocks of that language."""
+    yield from re.findall(
+        rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def test_the_readme_has_every_option_with_its_default() -> None:
+    """The table is the settings model, in its order and words."""
+    assert table(README, "Configuration") == doc_tables.options()
+
+
+def test_the_readme_has_every_metric() -> None:
+    """The table is a full scrape: names, labels, types and help texts."""
+    assert table(README, "Metrics") == doc_tables.metrics()
+
+
+def test_the_readme_has_every_command_with_its_options() -> None:
+    """The table is the command line's own help."""
+    assert table(README, "Commands") == doc_tables.commands()
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    """Nothing ends with another code, but for a second signal, which ends it as signals do."""
+    section = README.read_text(encoding="utf-8").split("Exit codes:\n", 1)[1].split("\n## ", 1)[0]
+    told = {int(code) for code in re.findall(r"^\| ([0-9]+) \|", section, re.MULTILINE)}
+    assert told == {0, cli.FAILED, cli.MISTAKEN, cli.INTERRUPTED}
+
+
+async def test_the_readme_has_every_route() -> None:
+    """The table is what the daemon itself answers at `/`."""
+
+    class Nobody:
+        def status(self) -> dict[str, object]:
+            return {}
+
+        def reasons(self) -> list[str]:
+            return []
+
+        def alive(self) -> bool:
+            return True
+
+        async def answer(self, question: object) -> Answer:
+            raise AssertionError(question)
+
+    app = http_api.build(Nobody(), Nobody(), lambda: b"", None)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meter") as client:
+        told = (await client.get("/")).json()["meter"]
+    assert table(README, "Ask for limits") == [(f"`{route}`", what) for route, what in told.items()]
+
+
+def test_every_field_of_an_event_is_explained_with_its_other_names() -> None:
+    """A name that is understood and not documented, or the other way round, is a mistake."""
+    told = {row[0].strip("`"): names(row[0]) | names(row[1]) for row in table(EVENTS, "Fields")}
+    known: dict[str, set[str]] = {}
+    for name, field in dialect.CANONICAL.items():
+        known.setdefault(field, {field}).add(name)
+    assert told == known
+
+
+def test_every_reason_of_a_dead_letter_is_explained() -> None:
+    """Operators look up what stands in `meter-reason`."""
+    section = EVENTS.read_text(encoding="utf-8").split("| reason | when |\n", 1)[1]
+    told = {name for line in section.splitlines() for name in names(line.split(" | ", 1)[0])}
+    invalid = {f"invalid:{rule}" for rule in rules.Rule}
+    late = {rules.EXPIRED, rules.FUTURE, "conflict", "too_large"}
+    assert told == invalid | late | set(get_args(refusals.Reason))
+
+
+def test_every_header_of_a_dead_letter_is_explained() -> None:
+    """What meter adds to a record, the two that are not always there included."""
+    told = {name for row in table(EVENTS, "Dead letters") for name in names(row[0])}
+    write = DeadLetterWrite(1, InvalidEvent("future", "", FakeRecord(b"{}"), 0), "future", "")
+    added = {name for name, _ in dead_letter.headers(write, "usage-events", "2026-01-01T00:00:00.000Z")}
+    assert told == added | {"meter-outcome", TRUNCATED}
+
+
+def test_every_reason_for_not_being_ready_is_explained() -> None:
+    """Whoever reads `/readyz` at night finds the word here."""
+    told = {name for row in table(OPERATIONS, "Reasons for not being ready") for name in names(row[0])}
+    stuck = health.Facts(held=1, idle_seconds=100)
+    failing = health.Facts(billing_failing_seconds=100)
+    rest = health.Facts(
+        joined=False,
+        kafka_trouble="away",
+        filling=[0],
+        waiting_to_write="away",
+        billing_paused="unauthorized",
+        blocked=[0],
+        lost_partitions=[0],
+        draining=True,
+    )
+    given = [reason for facts in (stuck, failing, rest) for reason in health.reasons(facts, stuck_after_seconds=60)]
+    assert told == {reason.partition(":")[0] for reason in given}
+
+
+def test_every_reason_for_a_pause_is_explained() -> None:
+    """The values of `meter_billing_paused{reason}`."""
+    told = {name for row in table(OPERATIONS, "Reasons why billing pauses") for name in names(row[0])}
+    assert told == {reason.value for reason in Refusal} | {MASS_REFUSAL}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Files that are linked exist."""
+    found = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in found if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_command_line_in_a_document_could_be_typed(document: Path) -> None:
+    """Each `meter ...` of a shell block is a command with options that it has; each `make ...` a target."""
+    known = doc_tables.command_words()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = document.read_text(encoding="utf-8")
+    for line in [line for block in blocks(document, "sh") for line in block.splitlines()]:
+        if found := re.search(r"(?:^|[ |])(?:\.venv/bin/)?(meter .*)$", line):
+            words = shlex.split(found[1], comments=True)
+            command = max((name for name in known if words[: len(name.split())] == name.split()), key=len, default="")
+            assert command, line
+            assert {word for word in words if word.startswith("--")} <= known[command], line
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_configuration_in_a_document_is_accepted(document: Path, tmp_path: Path) -> None:
+    """Copied as it stands, with the secrets from the environment, it starts."""
+    secrets = {"SOLVAPAY_SECRET_KEY": "k", "METER_KAFKA__SASL_PASSWORD": "p", "METER_HTTP__TOKEN": "t"}
+    for block in blocks(document, "toml"):
+        file = tmp_path / "meter.toml"
+        file.write_text(block, encoding="utf-8")
+        load(file, secrets, needs_secret_key=True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_variable_in_a_document_is_an_option(document: Path) -> None:
+    """A misspelt name would be refused at the start; so would one that an option has lost."""
+    known = {f"METER_{name.strip('`').upper().replace('.', '__')}" for name, *_ in doc_tables.options()}
+    told = set(re.findall(r"METER_[A-Z]+__[A-Z_]*[A-Z]", document.read_text(encoding="utf-8")))
+    assert told <= known | {f"{name}_FILE" for name in known}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_program_in_a_document_compiles(document: Path) -> None:
+    """The producer is also run against a broker, in the integration tests."""
+    for block in blocks(document, "python"):
+        compile(block, str(document), "exec")
+
+
+def test_every_test_that_the_guarantees_name_exists() -> None:
+    """`file.py::test_name` in docs/delivery.md is a test in that file."""
+    told = re.findall(r"`(?:tests/)?([\w/]+\.py)::(test_\w+)`", DELIVERY.read_text(encoding="utf-8"))
+    assert told
+    assert [f"{file}::{name}" for file, name in told if name not in functions(ROOT / "tests" / file)] == []
+
+
+def functions(file: Path) -> set[str]:
+    """The names of all functions in a file; none when it does not exist."""
+    tree = ast.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_the_map_shows_every_file() -> None:
+    """The docstring of `meter` is the tree as it is; nothing is missing and nothing is left over."""
+    folder, told = "", []
+    for line in (meter.__doc__ or "").split("in reading order:\n", 1)[1].splitlines():
+        name = line.split()[0] if line.strip() else ""
+        if name.endswith("/"):
+            folder = name
+        told += [(folder if line.startswith(" ") else "") + name] if name else []
+    top = ROOT / "meter"
+    files = {str(file.relative_to(top)) for file in top.rglob("*.py") if file.name != "__init__.py"}
+    there = files | {f"{file.parent.name}/" for file in top.glob("*/__init__.py")}
+    assert {"not in the map": there - set(told), "not there": set(told) - there} == {
+        "not in the map": set(),
+        "not there": set(),
+    }
+
+
+def test_the_version_is_told_once() -> None:
+    """`meter --version` and the package's metadata agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == meter.__version__
