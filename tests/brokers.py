@@ -1,13 +1,17 @@
 """What tests know of the cluster that they run against, and how one with a login is set up."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import ConsumerRecord
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from meter.kafka.whole_topic import records_until_now
 from meter.localkafka import LocalKafka, Login
 from tests.waiting import eventually
 
@@ -71,11 +75,20 @@ def login_with_certificates(folder: Path) -> Login:
     return Login(certificate, authority, dict([PLAIN_USER]), dict([SCRAM_USER]))
 
 
-async def create_topic(servers: str, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
-    """Create a topic and return when the cluster shows all its partitions."""
+@asynccontextmanager
+async def admin_of(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Whoever may make and change topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def create_topic(servers: str, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+    """Create a topic and return when the cluster shows all its partitions."""
+    async with admin_of(servers) as admin:
         answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(config or {}))])
         errors = [error for _, error, *_ in answer.topic_errors]
         assert errors == [0], f"topic {name}: {answer}"
@@ -85,5 +98,16 @@ async def create_topic(servers: str, name: str, partitions: int, config: Mapping
             return described["error_code"] == 0 and len(described["partitions"]) == partitions
 
         await eventually(shown, 10, f"topic {name} with {partitions} partitions")
+
+
+async def records_in(servers: str, topic: str) -> list[ConsumerRecord]:
+    """Everything that is in the topic now."""
+    async with admin_of(servers) as admin:
+        (described,) = await admin.describe_topics([topic])
+    partitions = [TopicPartition(topic, place["partition"]) for place in described["partitions"]]
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        return [record async for record in records_until_now(consumer, partitions)]
     finally:
-        await admin.close()
+        await consumer.stop()

@@ -3,16 +3,15 @@
 Dead letters are written at least once, so readers count once per origin.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from meter.cli.broker import consumer, partitions_of
+from meter.kafka.whole_topic import records_until_now
 from meter.settings import KafkaSettings
-
-POLL_MS = 1000
 
 
 @dataclass(slots=True)
@@ -69,22 +68,10 @@ async def read_topic(kafka: KafkaSettings, only: str | None = None) -> list[Dead
         if numbers is None:
             return None
         letters: dict[str, DeadLetter] = {}
-        async for record in _records(client, [TopicPartition(kafka.dead_letter_topic, number) for number in numbers]):
+        partitions = [TopicPartition(kafka.dead_letter_topic, number) for number in numbers]
+        async for record in records_until_now(client, partitions):
             _count(record, letters, only)
     return list(letters.values())
-
-
-async def _records(client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> AsyncIterator[ConsumerRecord]:
-    """From the beginning to the ends as they are now; what is written meanwhile is for the next time."""
-    client.assign(partitions)
-    ends = await client.end_offsets(partitions)
-    await client.seek_to_beginning(*partitions)
-    unread = set(partitions)
-    while unread := {partition for partition in unread if await client.position(partition) < ends[partition]}:
-        chunks = await client.getmany(*unread, timeout_ms=POLL_MS)
-        for records in chunks.values():
-            for record in records:
-                yield record
 
 
 def _count(record: ConsumerRecord, letters: dict[str, DeadLetter], only: str | None) -> None:

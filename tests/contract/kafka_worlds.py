@@ -20,6 +20,7 @@ from meter.kafka.writer import Writer
 from meter.pipeline.event import Record
 from meter.pipeline.start import Committed
 from meter.settings import KafkaSettings
+from tests.brokers import records_in
 from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
 from tests.waiting import eventually
 
@@ -147,21 +148,7 @@ class WorldOnKafka:
         await self._admin.delete_records({TopicPartition(self.settings.topic, partition): RecordsToDelete(before)})
 
     async def letters(self) -> Sequence[Record]:
-        consumer = AIOKafkaConsumer(
-            self.settings.dead_letter_topic,
-            bootstrap_servers=self.settings.bootstrap_servers,
-            auto_offset_reset="earliest",
-        )
-        await consumer.start()
-        try:
-            ends = await consumer.end_offsets(list(consumer.assignment()))
-            found: list[Record] = []
-            while len(found) < sum(ends.values()):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found += records
-            return found
-        finally:
-            await consumer.stop()
+        return await records_in(self.settings.bootstrap_servers, self.settings.dead_letter_topic)
 
     async def close(self) -> None:
         for source in self._sources:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
-from tests.brokers import Broker, MakeTopic, create_topic
+from tests.brokers import Broker, MakeTopic, create_topic, records_in
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -39,20 +39,7 @@ def events(count: int, padding: str = "") -> list[str]:
 
 async def records(broker: Broker, topic: str) -> list[tuple[bytes, bytes]]:
     """(key, value) of everything in the topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-        consumer.assign(partitions)
-        expected = sum((await consumer.end_offsets(partitions)).values())
-        await consumer.seek_to_beginning(*partitions)
-        found: list[tuple[bytes, bytes]] = []
-        while len(found) < expected:
-            for chunk in (await consumer.getmany(timeout_ms=1000)).values():
-                found += [(record.key, record.value) for record in chunk]
-        return found
-    finally:
-        await consumer.stop()
+    return [(record.key, record.value) for record in await records_in(broker.bootstrap_servers, topic)]
 
 
 async def test_every_line_arrives_as_given_under_its_customer(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:

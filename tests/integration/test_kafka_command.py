@@ -11,11 +11,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from meter.localkafka.ports import HOST, any_free
 from meter.localkafka.probe import answers
-from tests.brokers import create_topic
+from tests.brokers import admin_of, create_topic
 from tests.waiting import eventually
 
 StartCommand = Callable[..., Coroutine[None, None, Process]]
@@ -92,12 +91,8 @@ async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tm
 
 
 async def topics(servers: str) -> list[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
+    async with admin_of(servers) as admin:
         return list(await admin.list_topics())
-    finally:
-        await admin.close()
 
 
 async def test_a_port_in_use_is_said_before_anything_else(start: StartCommand) -> None:

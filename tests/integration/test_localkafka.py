@@ -1,16 +1,14 @@
 """Apache Kafka on this machine, run as a child of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from meter.errors import CommandFailed
 from meter.localkafka import LocalKafka
-from tests.brokers import Broker, MakeBroker, MakeTopic
+from tests.brokers import Broker, MakeBroker, MakeTopic, records_in
 from tests.waiting import eventually
 
 
@@ -24,25 +22,9 @@ async def produce(servers: str, topic: str, count: int) -> None:
         await producer.stop()
 
 
-@asynccontextmanager
-async def reader(servers: str, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-async def read_all(servers: str, topic: str, partitions: int) -> list[int]:
-    """The numbers in the topic, from its beginning to its end as of now."""
-    async with reader(servers, topic) as consumer:
-        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in range(partitions)])
-        numbers: list[int] = []
-        while len(numbers) < sum(ends.values()):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                numbers += [int(record.value) for record in records]
-        return numbers
+async def numbers_in(servers: str, topic: str) -> list[int]:
+    """The numbers in the topic, sorted."""
+    return sorted(int(record.value) for record in await records_in(servers, topic))
 
 
 async def test_what_is_produced_can_be_consumed(broker: Broker, topic: MakeTopic) -> None:
@@ -51,7 +33,7 @@ async def test_what_is_produced_can_be_consumed(broker: Broker, topic: MakeTopic
 
     await produce(broker.bootstrap_servers, name, 1_000)
 
-    assert sorted(await read_all(broker.bootstrap_servers, name, 4)) == list(range(1_000))
+    assert await numbers_in(broker.bootstrap_servers, name) == list(range(1_000))
 
 
 @pytest.mark.timeout(180)
@@ -64,7 +46,7 @@ async def test_acknowledged_records_survive_the_death_of_the_broker(own_broker: 
     broker.kill()
     await asyncio.to_thread(broker.restart)
 
-    assert sorted(await read_all(broker.bootstrap_servers, name, 4)) == list(range(20_000))
+    assert await numbers_in(broker.bootstrap_servers, name) == list(range(20_000))
 
 
 async def test_short_session_timeouts_are_allowed(broker: Broker, topic: MakeTopic) -> None:
