@@ -53,6 +53,30 @@ async def known(client: httpx.AsyncClient, free_units: int | None = 10) -> None:
     (await client.post("/sandbox/products", json={"reference": PRODUCT, **plan})).raise_for_status()
 
 
+async def plan_of(client: httpx.AsyncClient, **fields: Any) -> str:
+    """Give PRODUCT a plan with `fields`; its reference."""
+    answer = await client.post(f"/v1/sdk/products/{PRODUCT}/plans", json={"name": "Plan", **fields})
+    answer.raise_for_status()
+    return str(answer.json()["reference"])
+
+
+async def bought(client: httpx.AsyncClient, plan: str) -> str:
+    """A purchase of CUSTOMER, as if it had just been paid for; its reference."""
+    body = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan}
+    answer = await client.post("/sandbox/purchases", json=body)
+    answer.raise_for_status()
+    return str(answer.json()["reference"])
+
+
+async def activate(client: httpx.AsyncClient, plan: str) -> dict[str, Any]:
+    """The answer to CUSTOMER's wish to be on a plan of PRODUCT."""
+    body = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan}
+    answer = await client.post("/v1/sdk/activate", json=body)
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 async def remaining(client: httpx.AsyncClient) -> int:
     """What `/limits` says is left for CUSTOMER and PRODUCT."""
     answer = await client.post(LIMITS, json={"customerRef": CUSTOMER, "productRef": PRODUCT})

@@ -1,23 +1,14 @@
 """Customers, products, plans and purchases of both environments: held in memory, written through to the store."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.entries import Customer, Plan, Product
+from meter.sandbox.entries import Customer, Plan, Product, Purchase
+from meter.sandbox.ledger import Credit
 from meter.sandbox.store import Store
-
-
-class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A customer's hold on a product; `plan` is the plan as it stood then, later edits do not touch it."""
-
-    reference: str
-    customer_ref: str
-    product_ref: str
-    plan: Plan
-    created_at: str
 
 
 class Shelf:
@@ -29,7 +20,10 @@ class Shelf:
         self.customers_by_external_ref: dict[str, Customer] = {}
         self.products: dict[str, Product] = {}
         self.plans: dict[str, dict[str, Plan]] = {}
-        self.purchases: dict[tuple[str, str], Purchase] = {}
+        self.purchases: dict[str, Purchase] = {}
+        self.current: dict[tuple[str, str], Purchase] = {}
+        """The latest purchase of each customer and product, ended or not."""
+        self._purchases_by_customer: dict[str, dict[str, Purchase]] = {}
 
     def place(self, entry: Customer | Product | Plan | Purchase) -> None:
         """Put an entry where it is found, in place of an earlier one with its reference."""
@@ -41,7 +35,7 @@ class Shelf:
             case Plan():
                 self.plans.setdefault(entry.product_ref, {})[entry.reference] = entry
             case Purchase():
-                self.purchases[entry.customer_ref, entry.product_ref] = entry
+                self._place_purchase(entry)
 
     def discard(self, entry: Product | Plan) -> None:
         """Take an entry away; what points to it stays."""
@@ -55,10 +49,22 @@ class Shelf:
         """The plans of a product, the oldest first."""
         return list(self.plans.get(product_ref, {}).values())
 
+    def purchases_of(self, customer_ref: str) -> list[Purchase]:
+        """The purchases of a customer, the oldest first."""
+        return list(self._purchases_by_customer.get(customer_ref, {}).values())
+
     def default_plan(self, product_ref: str) -> Plan | None:
         """The plan that a customer without a purchase falls on."""
         plans = self.plans_of(product_ref)
         return next((plan for plan in plans if plan.default and plan.status == "active"), None)
+
+    def _place_purchase(self, purchase: Purchase) -> None:
+        self.purchases[purchase.reference] = purchase
+        self._purchases_by_customer.setdefault(purchase.customer_ref, {})[purchase.reference] = purchase
+        key = (purchase.customer_ref, purchase.product_ref)
+        latest = self.current.get(key)
+        if latest is None or latest.reference == purchase.reference or purchase.status in ("active", "pending"):
+            self.current[key] = purchase
 
     def _place_customer(self, customer: Customer) -> None:
         earlier = self.customers.get(customer.reference)
@@ -84,11 +90,16 @@ class Catalogue:
     def __getitem__(self, environment: int) -> Shelf:
         return self._shelves[environment]
 
-    def put(self, environment: int, entries: Iterable[Customer | Product | Plan | Purchase]) -> None:
-        """Keep entries, all or none."""
+    def put(
+        self,
+        environment: int,
+        entries: Iterable[Customer | Product | Plan | Purchase],
+        credits_changed: Sequence[Credit] = (),
+    ) -> None:
+        """Keep entries, and changes of credits that belong to them, all or none."""
         entries = list(entries)
         rows = [(type(entry).__name__, entry.reference, msgspec.json.encode(entry)) for entry in entries]
-        self._store.put_objects(environment, rows)
+        self._store.put_objects(environment, rows, credits_changed)
         for entry in entries:
             self._shelves[environment].place(entry)
 

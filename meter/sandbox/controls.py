@@ -8,6 +8,7 @@ PUT    /sandbox/faults                    a list of faults in place of all other
 DELETE /sandbox/faults                    no faults
 POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., "environment"?}, or a list of them
 POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
+POST   /sandbox/purchases                 {"customerRef", "productRef", "planRef", "environment"?}: bought and paid
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
 from meter.sandbox.plans import read_plan
 from meter.sandbox.products import read_product
 from meter.sandbox.products import shown as shown_product
+from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.references import usage_reference
 from meter.sandbox.shapes import Path, Reading
 from meter.sandbox.store import Store, StoredUsage
@@ -56,6 +58,7 @@ class Controls:
             ("DELETE", "/sandbox/faults", self.delete_faults),
             ("POST", "/sandbox/customers", self.put_customers),
             ("POST", "/sandbox/products", self.put_products),
+            ("POST", "/sandbox/purchases", self.buy),
         ]
 
     def totals(self, _: Call) -> Answer:
@@ -124,6 +127,20 @@ class Controls:
             self._catalogue.put(environment, plans)
             shown.append(shown_product(product, self._catalogue[environment]))
         return Answer.of(201, shown if many else shown[0])
+
+    def buy(self, call: Call) -> Answer:
+        """A purchase as if the customer had just paid for it; what was before expires."""
+        body = Reading(call.json())
+        environment = _ENVIRONMENTS[body.choice("environment", tuple(_ENVIRONMENTS)) or "sandbox"]
+        names = ("customerRef", "productRef", "planRef")
+        customer_ref, product_ref, plan_ref = (body.text(name, required=True) or "" for name in names)
+        body.done()
+        shelf = self._catalogue[environment]
+        plan = shelf.plans.get(product_ref, {}).get(plan_ref)
+        if customer_ref not in shelf.customers or plan is None:
+            raise ProviderError(404, "Customer, product or plan not found")
+        purchase = Purchasing(self._catalogue).begin(environment, customer_ref, plan, call.now, paid=plan.price > 0)
+        return Answer.of(201, {"reference": purchase.reference})
 
 
 def _default_plan(product_body: Reading, product: Product, now: float) -> list[Plan]:

@@ -94,3 +94,38 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
     def allowance_units(self) -> int | None:
         """Units a calendar month; None when there is no bound."""
         return self.free_units or self.limit or None
+
+    @property
+    def is_recurring(self) -> bool:
+        """Whether it is paid again for every billing period."""
+        return self.type in ("recurring", "hybrid")
+
+
+class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A customer's hold on a product; `plan` is the plan as it stood then, later edits do not touch it.
+
+    `status` is what was last decided: pending, active, cancelled, expired, refunded. Access ends at `end_date`.
+    """
+
+    reference: str
+    customer_ref: str
+    product_ref: str
+    plan: Plan
+    created_at: str
+    status: str = "active"
+    product_name: str | None = None
+    auto_renew: bool = False
+    end_date: str | None = None
+    paid_at: str | None = None
+    cancelled_at: str | None = None
+    cancellation_reason: str | None = None
+
+    def status_at(self, moment: str) -> str:
+        """The status at a moment in the form of `errors.iso`: an active purchase has expired once its end is over."""
+        if self.status == "active" and self.end_date is not None and moment >= self.end_date:
+            return "expired"
+        return self.status
+
+    def holds_at(self, moment: str) -> bool:
+        """Whether the customer may use the product on it at that moment."""
+        return self.status == "active" and (self.end_date is None or moment < self.end_date)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from meter.sandbox.calls import Answer, Call
-from meter.sandbox.catalogue import Catalogue, Purchase, Shelf
-from meter.sandbox.entries import Plan
+from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
-from meter.sandbox.references import new_reference
+from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 from meter.sandbox.timestamps import month_of
@@ -21,6 +21,7 @@ class Limits:
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._purchasing = Purchasing(catalogue)
 
     def check(self, call: Call) -> Answer:
         """`POST /v1/sdk/limits`: puts a customer without a purchase on a free default plan, then counts."""
@@ -28,10 +29,13 @@ class Limits:
         shelf = self._catalogue[call.environment]
         if customer_ref not in shelf.customers or product_ref not in shelf.products:
             raise ProviderError(404, "Customer or product not found")
-        purchase = shelf.purchases.get((customer_ref, product_ref)) or self._enrol(call, customer_ref, product_ref)
+        purchase = shelf.current.get((customer_ref, product_ref))
+        if purchase is None or purchase.status_at(iso(call.now)) not in ("active", "pending"):
+            purchase = self._purchasing.enrol(call.environment, customer_ref, product_ref, call.now)
         answer: dict[str, Any] = {"withinLimits": False, "remaining": 0, "meterName": meter_name}
         if purchase is not None:
-            answer["remaining"] = remaining = self._remaining(call, purchase)
+            remaining = self._remaining(call, purchase) if purchase.status == "active" else 0
+            answer["remaining"] = remaining
             answer["withinLimits"] = remaining > 0
             answer["plan"] = purchase.plan.reference
         elif shelf.default_plan(product_ref) is not None:
@@ -39,15 +43,6 @@ class Limits:
         answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return Answer.of(200, answer)
-
-    def _enrol(self, call: Call, customer_ref: str, product_ref: str) -> Purchase | None:
-        shelf: Shelf = self._catalogue[call.environment]
-        plan = shelf.default_plan(product_ref)
-        if plan is None or plan.requires_payment:
-            return None
-        purchase = Purchase(new_reference("pur"), customer_ref, product_ref, plan, iso(call.now))
-        self._catalogue.put(call.environment, [purchase])
-        return purchase
 
     def _remaining(self, call: Call, purchase: Purchase) -> int:
         allowance = purchase.plan.allowance_units

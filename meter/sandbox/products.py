@@ -83,7 +83,7 @@ class Products:
         if call.environment != LIVE:
             self._catalogue.remove(call.environment, [product, *shelf.plans_of(product.reference)])
             return Answer.of(200, {"success": True, "action": "deleted"})
-        sold = any(product_ref == product.reference for _, product_ref in shelf.purchases)
+        sold = any(purchase.product_ref == product.reference for purchase in shelf.purchases.values())
         status, action = ("inactive", "deactivated") if sold else (DELETED, "soft_deleted")
         self._catalogue.put(
             call.environment, [msgspec.structs.replace(product, status=status, updated_at=iso(call.now))]

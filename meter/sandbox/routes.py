@@ -1,10 +1,13 @@
 """Which of the provider's paths leads to which route."""
 
+from meter.sandbox.activation import Activation
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.customers import Customers
 from meter.sandbox.limits import Limits
 from meter.sandbox.plans import Plans
 from meter.sandbox.products import Products
+from meter.sandbox.purchases import Purchases
+from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.recording import Recorder
 from meter.sandbox.store import Store
 from meter.sandbox.striking import Route
@@ -23,6 +26,8 @@ def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> l
         *_customers(Customers(catalogue)),
         *_products(Products(catalogue)),
         *_plans(Plans(catalogue)),
+        ("POST", "/v1/sdk/activate", Route(Activation(store, catalogue, Purchasing(catalogue)).activate)),
+        *_purchases(Purchases(store, catalogue)),
     ]
 
 
@@ -52,4 +57,15 @@ def _plans(plans: Plans) -> list[Entry]:
         ("GET", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.get)),
         ("PUT", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.change)),
         ("DELETE", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.delete)),
+    ]
+
+
+def _purchases(purchases: Purchases) -> list[Entry]:
+    return [
+        ("GET", "/v1/sdk/purchases", Route(purchases.page)),
+        ("GET", "/v1/sdk/purchases/customer/{customer}", Route(purchases.of_customer)),
+        ("GET", "/v1/sdk/purchases/product/{product}", Route(purchases.of_product)),
+        ("GET", "/v1/sdk/purchases/{purchase}", Route(purchases.get)),
+        ("POST", "/v1/sdk/purchases/{purchase}/cancel", Route(purchases.cancel)),
+        ("POST", "/v1/sdk/purchases/{purchase}/reactivate", Route(purchases.reactivate)),
     ]

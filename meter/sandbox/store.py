@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from meter.sandbox.ledger import LEDGER_SCHEMA, Credit, Ledger
 from meter.sandbox.timestamps import month_of
 from meter.sandbox.usages import Usage
 
@@ -20,7 +21,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -65536;
 PRAGMA wal_autocheckpoint = 10000;
 """
-_FORMAT = 0x6D657401  # "met" and the number of the schema below: one more whenever it changes
+_FORMAT = 0x6D657402  # "met" and the number of the schema below: one more whenever it changes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usages (
     row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL,
@@ -84,8 +85,10 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self._db = _connect(path)
+        self.ledger = Ledger(self._db)
         try:
             self._open()
+            self.ledger.load()
             self._next_row, self._totals = self._counted()
             # Sums of the rows above, kept here because writing them with every call would cost more than the rows.
             self._used: dict[tuple[int, str, str, str], int] = {
@@ -131,10 +134,14 @@ class Store:
         rows = self._db.execute("SELECT * FROM usages WHERE row > ? ORDER BY row LIMIT ?", (row, limit))
         return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent in rows]
 
-    def put_objects(self, environment: int, objects: Iterable[tuple[str, str, bytes]]) -> None:
-        """Keep objects of the catalogue, each under its kind and reference, all or none."""
+    def put_objects(
+        self, environment: int, objects: Iterable[tuple[str, str, bytes]], credits_changed: Sequence[Credit] = ()
+    ) -> None:
+        """Keep objects of the catalogue, each under its kind and reference, and changes of credits, all or none."""
         with self._transaction():
             self._db.executemany(_PUT, [(environment, *entry) for entry in objects])
+            self.ledger.write(credits_changed)
+        self.ledger.settle(credits_changed)
 
     def delete_objects(self, environment: int, names: Iterable[tuple[str, str]]) -> None:
         """Forget objects of the catalogue, each named by kind and reference, all or none."""
@@ -152,12 +159,13 @@ class Store:
     def reset(self) -> None:
         """Forget everything; references already given out are not given out again."""
         with self._transaction():
-            for table in ("usages", "objects"):
+            for table in ("usages", "objects", "credits"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # a name from the line above
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
         self._totals = Totals(0, 0, 0)
         self._used.clear()
+        self.ledger.load()
 
     def _open(self) -> None:
         """Take an empty database or one of ours; never write into somebody else's."""
@@ -165,7 +173,7 @@ class Store:
         mark: int = self._db.execute("PRAGMA application_id").fetchone()[0]
         if tables and mark != _FORMAT:
             raise _ForeignError("it belongs to another program or to another version of the sandbox")
-        self._db.executescript(f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA}")
+        self._db.executescript(f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA} {LEDGER_SCHEMA}")
 
     def _counted(self) -> tuple[int, Totals]:
         usages, units, last = self._db.execute("SELECT COUNT(*), TOTAL(units), MAX(row) FROM usages").fetchone()

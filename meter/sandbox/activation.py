@@ -1,0 +1,70 @@
+"""`/activate`: puts a customer on a plan, or says what it would take."""
+
+from typing import Any
+
+from meter.sandbox.calls import Answer, Call
+from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.purchasing import Purchasing
+from meter.sandbox.shapes import Reading
+from meter.sandbox.store import Store
+
+
+class Activation:
+    """The activation route."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, purchasing: Purchasing) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._purchasing = purchasing
+
+    def activate(self, call: Call) -> Answer:
+        """`POST /v1/sdk/activate`: 200 whatever comes of it; `status` tells."""
+        customer_ref, product_ref, plan_ref = _read(call)
+        shelf = self._catalogue[call.environment]
+        if customer_ref not in shelf.customers:
+            raise ProviderError(404, f"Customer with reference {customer_ref} not found")
+        if product_ref not in shelf.products:
+            raise ProviderError(404, f"Product with reference {product_ref} not found")
+        plan = shelf.plans.get(product_ref, {}).get(plan_ref)
+        if plan is None or plan.status != "active":
+            return _answer("invalid", message=f"Plan with reference {plan_ref} is not available for this product")
+        current = shelf.current.get((customer_ref, product_ref))
+        if current is not None and current.plan.reference == plan_ref and current.holds_at(iso(call.now)):
+            return _answer("already_active", purchaseRef=current.reference)
+        if plan.price > 0:
+            return _answer("payment_required", currency=plan.currency)
+        if plan.takes_credits:
+            return self._with_credits(call, customer_ref, plan, current)
+        return self._begun(call, customer_ref, plan)
+
+    def _with_credits(self, call: Call, customer_ref: str, plan: Plan, current: Purchase | None) -> Answer:
+        """Active if the credits cover a unit, else pending: blocked until they do.
+
+        A purchase that was paid for is not given up for one that still waits.
+        """
+        balance = self._store.ledger.balance(call.environment, customer_ref)
+        credit = {"creditBalance": balance, "creditsPerUnit": plan.credits_per_unit, "currency": plan.currency}
+        if balance >= (plan.credits_per_unit or 0):
+            return self._begun(call, customer_ref, plan, **credit)
+        paid = current is not None and current.plan.price > 0 and current.holds_at(iso(call.now))
+        waits = current is not None and current.status == "pending" and current.plan.reference == plan.reference
+        if not paid and not waits:
+            self._purchasing.begin(call.environment, customer_ref, plan, call.now, status="pending")
+        return _answer("topup_required", **credit)
+
+    def _begun(self, call: Call, customer_ref: str, plan: Plan, **more: Any) -> Answer:
+        purchase = self._purchasing.begin(call.environment, customer_ref, plan, call.now)
+        return _answer("activated", purchaseRef=purchase.reference, **more)
+
+
+def _read(call: Call) -> tuple[str, str, str]:
+    body = Reading(call.json())
+    refs = [body.text(name, required=True, min_length=1) or "" for name in ("customerRef", "productRef", "planRef")]
+    body.done()
+    return refs[0], refs[1], refs[2]
+
+
+def _answer(status: str, **more: Any) -> Answer:
+    return Answer.of(200, {"status": status, **more})

@@ -1,0 +1,63 @@
+"""How a purchase begins: it takes the place of the one before, and may have to wait for credits."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from meter.sandbox.catalogue import Catalogue, Shelf
+from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.errors import iso
+from meter.sandbox.periods import days_later
+from meter.sandbox.references import new_reference
+
+
+class Purchasing:
+    """Begins purchases. The customer and the product must exist."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def begin(
+        self, environment: int, customer_ref: str, plan: Plan, now: float, *, status: str = "active", paid: bool = False
+    ) -> Purchase:
+        """A purchase of the plan as it stands; an earlier one of the same product expires."""
+        shelf = self._catalogue[environment]
+        product = shelf.products.get(plan.product_ref)
+        moment = iso(now)
+        expires = plan.access_expiry_days is not None and not plan.is_recurring
+        purchase = Purchase(
+            reference=new_reference("pur"),
+            customer_ref=customer_ref,
+            product_ref=plan.product_ref,
+            plan=plan,
+            created_at=moment,
+            status=status,
+            product_name=product.name if product else None,
+            auto_renew=plan.is_recurring,
+            end_date=days_later(moment, plan.access_expiry_days or 0) if expires else None,
+            paid_at=moment if paid else None,
+        )
+        earlier = shelf.current.get((customer_ref, plan.product_ref))
+        self._catalogue.put(environment, [*_ended(earlier, moment), purchase])
+        return purchase
+
+    def enrol(self, environment: int, customer_ref: str, product_ref: str, now: float) -> Purchase | None:
+        """Put a customer who is on no plan on the product's free default plan; None when there is none."""
+        plan = self._catalogue[environment].default_plan(product_ref)
+        if plan is None or plan.requires_payment:
+            return None
+        return self.begin(environment, customer_ref, plan, now)
+
+
+def woken(shelf: Shelf, customer_ref: str, balance: int) -> Iterable[Purchase]:
+    """The customer's pending purchases that become active because the balance covers a unit."""
+    for purchase in shelf.purchases_of(customer_ref):
+        if purchase.status == "pending" and balance >= (purchase.plan.credits_per_unit or 0):
+            yield msgspec.structs.replace(purchase, status="active")
+
+
+def _ended(earlier: Purchase | None, moment: str) -> list[Purchase]:
+    if earlier is None or earlier.status not in ("active", "pending"):
+        return []
+    end_date = min(earlier.end_date or moment, moment)
+    return [msgspec.structs.replace(earlier, status="expired", end_date=end_date, auto_renew=False)]

@@ -1,0 +1,55 @@
+"""Billing periods, to the day."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meter.sandbox.errors import iso
+from meter.sandbox.periods import calendar_month, days_later, moment_of, period_end
+
+
+@pytest.mark.parametrize(
+    ("start", "cycle", "now", "end"),
+    [
+        ("2026-01-15", "monthly", "2026-01-15", "2026-02-15"),
+        ("2026-01-15", "monthly", "2026-02-14", "2026-02-15"),
+        ("2026-01-15", "monthly", "2026-02-15", "2026-03-15"),
+        ("2026-01-31", "monthly", "2026-02-10", "2026-02-28"),
+        ("2026-01-31", "monthly", "2026-02-28", "2026-03-31"),
+        ("2026-01-31", None, "2026-12-31", "2027-01-31"),
+        ("2024-02-29", "yearly", "2025-02-27", "2025-02-28"),
+        ("2024-02-29", "yearly", "2028-01-01", "2028-02-29"),
+        ("2026-01-15", "quarterly", "2026-06-01", "2026-07-15"),
+        ("2026-01-01", "weekly", "2026-01-08", "2026-01-15"),
+        ("2026-01-01", "custom", "2026-01-30", "2026-01-31"),
+    ],
+)
+def test_a_period_ends_on_the_day_that_it_began(start: str, cycle: str | None, now: str, end: str) -> None:
+    """Months keep the day of the start as far as they have it; weeks are 7 days, a custom cycle is 30."""
+    moment = moment_of(f"{now}T12:00:00.000Z").timestamp()
+    assert period_end(f"{start}T12:00:00.000Z", cycle, moment) == f"{end}T12:00:00.000Z"
+
+
+@given(
+    start=st.floats(0, 4e9),
+    passed=st.floats(0, 4e8),
+    cycle=st.sampled_from(["weekly", "monthly", "quarterly", "yearly", "custom", None]),
+)
+def test_now_lies_in_its_period(start: float, passed: float, cycle: str | None) -> None:
+    """The end is later than now, and the end of the end's own period is later still."""
+    begin, now = iso(start), iso(start + passed)
+    end = period_end(begin, cycle, moment_of(now).timestamp())
+    assert end > now
+    assert period_end(begin, cycle, moment_of(end).timestamp()) > end
+
+
+def test_allowances_are_counted_over_calendar_months() -> None:
+    """From the first to the first, in UTC."""
+    december = moment_of("2026-12-31T23:59:59.999Z").timestamp()
+    assert calendar_month(december) == ("2026-12-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z")
+
+
+def test_a_day_that_cannot_be_written_is_the_last_one() -> None:
+    """No number of days is too large."""
+    assert days_later("2026-01-01T00:00:00.000Z", 30) == "2026-01-31T00:00:00.000Z"
+    assert days_later("2026-01-01T00:00:00.000Z", 1e300).startswith("9999-12-31")
