@@ -100,14 +100,14 @@ async def test_the_edges_outlive_a_broker_that_is_killed(own_broker: MakeBroker,
     name = await topic(partitions=1, servers=broker.bootstrap_servers)
     settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, session_timeout_seconds=6)
     await ensure_topics(settings, window_seconds=60)
-    writer = Writer(settings, write_seconds=1)
+    writer = Writer(settings, write_seconds=0.5)
     receipts = KafkaReceipts(settings, writer)
     await receipts.start()
-    member = await Member(KafkaSource(settings, 30, commit_seconds=1)).join()
+    member = await Member(KafkaSource(settings, 30, commit_seconds=0.5)).join()
     await member.until([0])
     await receipts.write(0, b"before")
     await asyncio.to_thread(broker.kill)
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(Unavailable):
             await receipts.write(0, b"meanwhile")
         with pytest.raises(Unavailable):
