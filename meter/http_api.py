@@ -35,6 +35,7 @@ _ROUTES = {
 }
 
 Handler = Callable[[Request], Awaitable[Response]]
+Guard = Callable[[Handler], Handler]
 
 
 class Limits(Protocol):
@@ -59,7 +60,14 @@ class Probe(Protocol):
 
 def build(limits: Limits, probe: Probe, render_metrics: Callable[[], bytes], token: str | None) -> Starlette:
     """The application. With a `token`, `/v1/*` and `/status` need it."""
+    guarded = _guard(token)
+    return Starlette(
+        routes=[*_limits_routes(limits, guarded), *_probe_routes(probe, render_metrics, guarded)],
+        exception_handlers={HTTPException: _refused, ClientDisconnect: _gone, Exception: _failed},
+    )
 
+
+def _limits_routes(limits: Limits, guarded: Guard) -> list[Route]:
     async def post_limits(request: Request) -> Response:
         fields = _json_object(await _body(request))
         return await _answered(limits, fields)
@@ -70,6 +78,13 @@ def build(limits: Limits, probe: Probe, render_metrics: Callable[[], bytes], tok
         query = {name: flag.get(value, value) for name, value in request.query_params.items()}
         return await _answered(limits, query | {"customerRef": customer, "productRef": product})
 
+    return [
+        Route("/v1/sdk/limits", guarded(post_limits), methods=["POST"]),
+        Route("/v1/limits/{rest:path}", guarded(get_limits)),
+    ]
+
+
+def _probe_routes(probe: Probe, render_metrics: Callable[[], bytes], guarded: Guard) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return _json({"status": "ok"}) if probe.alive() else _json({"status": "stuck"}, 503)
 
@@ -86,19 +101,13 @@ def build(limits: Limits, probe: Probe, render_metrics: Callable[[], bytes], tok
     async def index(_: Request) -> Response:
         return _json({"meter": _ROUTES})
 
-    guarded = _guard(token)
-    return Starlette(
-        routes=[
-            Route("/v1/sdk/limits", guarded(post_limits), methods=["POST"]),
-            Route("/v1/limits/{rest:path}", guarded(get_limits)),
-            Route("/status", guarded(status)),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/", index),
-        ],
-        exception_handlers={HTTPException: _refused, ClientDisconnect: _gone, Exception: _failed},
-    )
+    return [
+        Route("/status", guarded(status)),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/", index),
+    ]
 
 
 async def _answered(limits: Limits, fields: Mapping[str, Any]) -> Response:
@@ -179,7 +188,7 @@ def _refs(request: Request) -> tuple[str, str]:
     return customer, product
 
 
-def _guard(token: str | None) -> Callable[[Handler], Handler]:
+def _guard(token: str | None) -> Guard:
     """Wraps a handler so that it needs the token; without a configured one any is ignored."""
     if token is None:
         return lambda handler: handler
