@@ -16,7 +16,7 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.protocol.metadata import MetadataRequest
 
 from meter.errors import BadConfiguration, MeterError, Unauthenticated, Unavailable
-from meter.kafka.internals import end_metadata_waits
+from meter.kafka.internals import end_metadata_waits, transports_of
 from meter.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ T = TypeVar("T")
 RETRY_SECONDS = 0.1
 DIAGNOSIS_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
+GOODBYE_SECONDS = 0.2
 
 _REFUSED_LOGIN = (
     errors.SaslAuthenticationFailed,
@@ -187,9 +188,22 @@ async def shut(stop: Coroutine[Any, Any, None], client: AIOKafkaClient) -> None:
     aiokafka's consumer raises CancelledError out of `stop` when brokers are away, and then leaves the connections
     open; in a task of its own that is only a task that was cancelled.
     """
-    await _bounded(stop, CLOSE_SECONDS)
-    await _bounded(client.close(), 1.0)
+    lingering = asyncio.ensure_future(_end_lingering(transports_of(client)))
+    try:
+        await _bounded(stop, CLOSE_SECONDS)
+        await _bounded(client.close(), 1.0)
+    finally:
+        lingering.cancel()
     end_metadata_waits(client)
+
+
+async def _end_lingering(transports: list[asyncio.WriteTransport]) -> None:
+    """Over TLS uvloop may wait for a goodbye that never comes; nobody reads any more, so a moment is enough for it."""
+    while not all(transport.is_closing() for transport in transports):  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(GOODBYE_SECONDS / 4)
+    await asyncio.sleep(GOODBYE_SECONDS)
+    for transport in transports:
+        transport.abort()
 
 
 async def _bounded(closing: Coroutine[Any, Any, None], limit_seconds: float) -> None:

@@ -24,6 +24,12 @@ def client_of(user: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
     return user._client  # noqa: SLF001  # `stop` may raise before it closes them
 
 
+def transports_of(client: AIOKafkaClient) -> list[asyncio.WriteTransport]:
+    """What its open connections write to."""
+    writers = [connection._writer for connection in client._conns.values()]  # noqa: SLF001  # no public way
+    return [writer.transport for writer in writers if writer is not None]
+
+
 def membership_of(consumer: AIOKafkaConsumer) -> Membership | None:
     """None while it is nobody: kicked out, and not yet back in."""
     coordinator = consumer._coordinator  # noqa: SLF001  # no public way to ask
