@@ -45,6 +45,12 @@ class Broker:
             self.strays.add((receipt.partition, len(log) - 1))
         return len(log) - 1
 
+    def write_foreign_receipt(self, receipt: Receipt) -> None:
+        """Appends one of another group, which says nothing about our offsets and keys."""
+        log = self.receipts.setdefault(receipt.partition, [])
+        self.strays.add((receipt.partition, len(log)))
+        log.append(receipt)
+
     def write_dead_letter(self, write: DeadLetterWrite) -> None:
         """Appends."""
         at = (write.event.partition, write.event.record.offset)

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meter.pipeline.batch import Batch
-from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected, TooLarge, TryAgain
+from meter.pipeline.event import UsageEvent
+from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 
 BAD_CUSTOMERS = ("cus_bad", "cus_worse")
+NEW_CUSTOMER = "cus_new"
+CREATED_AT_SECONDS = 160.0
+"""When the new customer comes into being: usage overtakes it."""
 STILL_INSERTING_SECONDS = 2.0
 
 
@@ -31,6 +35,9 @@ class Provider:
     requests: list[Request] = field(default_factory=list)
     late: list[tuple[float, Request]] = field(default_factory=list)
     uncertain: dict[str, float] = field(default_factory=dict)
+    together: dict[UsageEvent, frozenset[UsageEvent]] = field(default_factory=dict)
+    refused_at: dict[str, float] = field(default_factory=dict)
+    accepted_from: float = float("-inf")  # the latest start of a request that was accepted
 
     def receive(self, member: int, batch: Batch, now: float) -> None:
         """A request arrives. Invariant 4: none of its keys is under way or may still be being inserted."""
@@ -39,6 +46,11 @@ class Provider:
         assert not under_way.intersection(keys), "a key is in flight twice"
         soon = [key for key in keys if self.uncertain.get(key, 0.0) > now]
         assert not soon, f"sent again within 2 s of an unknown outcome: {soon}"
+        members = frozenset(batch.events)
+        assert len(members) == len(set(keys)), "a key twice in one request"
+        for event in batch.events:
+            assert members <= self.together.get(event, members), "a retry was mixed with other events"
+            self.together[event] = members
         missing = frozenset(key for key in keys if not self.rows[key])
         customers = [event.customer for event in batch.events]
         self.requests.append(Request(member, batch.name, keys, customers, missing, now))
@@ -47,9 +59,13 @@ class Provider:
         """Ends the request in one of the ways in which a provider can."""
         self.requests.remove(request)
         bad = {i: "refused" for i, customer in enumerate(request.customers) if customer in BAD_CUSTOMERS}
-        if how in ("ok", "cut_after", "late") and bad:
-            return Rejected(bad, "validation") if len(bad) % 2 else Rejected({}, "validation")
+        if how in ("ok", "cut_after", "late"):
+            if bad:
+                return self._refuse(request, Rejected(bad if len(bad) % 2 else {}, "validation"), now)
+            if NEW_CUSTOMER in request.customers and now < CREATED_AT_SECONDS:
+                return self._refuse(request, UnknownCustomer("Customer not found"), now)
         if how == "ok":
+            self.accepted_from = max(self.accepted_from, request.started)
             return self._insert(request)
         if how == "cut_after":
             self._insert(request)
@@ -70,6 +86,10 @@ class Provider:
         self.late = [(when, request) for when, request in self.late if when > now]
         for request in due:
             self._insert(request)
+
+    def _refuse(self, request: Request, outcome: Outcome, now: float) -> Outcome:
+        self.refused_at.update(dict.fromkeys(request.keys, now))
+        return outcome
 
     def _insert(self, request: Request) -> Accepted:
         for key in set(request.keys):

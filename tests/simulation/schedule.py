@@ -4,19 +4,22 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tests.simulation.provider import BAD_CUSTOMERS
+from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.world import PARTITIONS, Member, World
 
 Step = tuple[int, int, int]
 KEYS = 40
 ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large")
+WRITES = ("ok", "ok", "ok", "unacknowledged", "failed", "too_large")
 SETTLING_ROUNDS = 4000
 
 
 def customer_of(key: int) -> str:
-    """Every ninth key belongs to a customer whose events the provider refuses, every eleventh has none."""
+    """Most keys have a good customer; others one that the provider refuses, one who comes later, or none."""
     if key % 9 == 4:
         return BAD_CUSTOMERS[key % 2]
+    if key % 13 == 5:
+        return NEW_CUSTOMER
     return "" if key % 11 == 7 else f"cus_{key % 3}"
 
 
@@ -56,9 +59,15 @@ def check_ends(world: World) -> None:
             by_key[event["idempotencyKey"]].add(event["customerRef"])
     for key, customers in by_key.items():
         (customer,) = customers
-        billable = customer != "" and customer not in BAD_CUSTOMERS
-        assert world.provider.rows[key] == (1 if billable else 0), f"{key} of {customer}"
-        assert billable or key in world.broker.dead_keys or customer == "", f"{key} neither billed nor parked"
+        rows, is_parked = world.provider.rows[key], key in world.broker.dead_keys
+        if customer in BAD_CUSTOMERS:
+            assert (rows, is_parked) == (0, True), f"{key} is bad: {rows} rows"
+        elif customer == NEW_CUSTOMER:
+            assert rows == 1 or (rows == 0 and is_parked), f"{key} came too early: {rows} rows"
+        else:
+            assert rows == (customer != ""), f"{key} of {customer}: {rows} rows"
+    for member in world.members:
+        assert len(member.machine.usage) == 0, "units are held, and no event"
 
 
 def _happen(world: World, kind: int, a: int, b: int) -> None:
@@ -74,7 +83,7 @@ def _happen(world: World, kind: int, a: int, b: int) -> None:
     elif kind < 18:
         world.answer_any(member, ANSWERS[b % len(ANSWERS)])
     elif kind < 24:
-        world.finish_write(member, ("ok", "ok", "ok", "unacknowledged", "failed")[b % 5])
+        world.finish_write(member, WRITES[b % len(WRITES)])
     elif kind < 28:
         world.finish_commit(member, ("applied", "applied", "unheard", "lost")[b % 4])
     elif kind < 33:

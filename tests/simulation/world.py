@@ -8,7 +8,7 @@ from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Outcome
-from meter.pipeline.receipt import Owner
+from meter.pipeline.receipt import Owner, Receipt
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
 from tests.simulation.broker import Broker, Rec
@@ -56,6 +56,13 @@ class Member:
         self.unheard: list[tuple[str, Outcome]] = []
 
 
+def foreign_receipt(partition: int, offset: int, key: str, now: Now) -> Receipt:
+    """Another group has billed this very event, at its own provider."""
+    return Receipt(
+        1, "others", "http://elsewhere", "live", partition, "x", now.wall_seconds, [offset], [key], "a", ["u"], [0]
+    )
+
+
 class World:
     """Everything that exists; every public method is one thing that can happen."""
 
@@ -89,6 +96,8 @@ class World:
             partition = key % PARTITIONS
         log = self.broker.logs[partition]
         event = {"customerRef": customer, "units": units, "idempotencyKey": f"k{key}"}
+        if self.chance.random() < 0.1:
+            self.broker.write_foreign_receipt(foreign_receipt(partition, len(log), f"k{key}", self.now()))
         log.append(Rec(len(log), int((WALL + self.seconds) * 1000), json.dumps(event).encode()))
 
     def join(self) -> None:
@@ -173,12 +182,17 @@ class World:
             self.answer(member, self.chance.choice(requests), how)
 
     def finish_write(self, member: Member, how: str) -> None:
-        """One of its writes is acknowledged, written without the acknowledgement, or failed."""
+        """One of its writes is acknowledged, written without the acknowledgement, failed, or too large."""
         if not member.writes:
             return
         write = member.writes.pop(self.chance.randrange(len(member.writes)))
         machine, now = member.machine, self.now()
-        if isinstance(write, ReceiptWrite):
+        if isinstance(write, ReceiptWrite) and how == "too_large":
+            if len(write.events) > 1:
+                machine.receipt_too_large(write.number)
+            else:
+                machine.receipt_failed(write.number, now)
+        elif isinstance(write, ReceiptWrite):
             is_member = member.generation == self.generation
             offset = self.broker.write_receipt(write.receipt, is_member=is_member) if how != "failed" else -1
             if how == "ok":
@@ -187,6 +201,7 @@ class World:
                 machine.receipt_failed(write.number, now)
         else:
             if how != "failed":
+                self._check_fault(write)
                 self.broker.write_dead_letter(write)
             if how == "ok":
                 machine.dead_letter_written(write.number, now)
@@ -231,6 +246,12 @@ class World:
         assert not twice, f"billed twice: {twice}"
 
     # Inside
+
+    def _check_fault(self, write: DeadLetterWrite) -> None:
+        """Invariant 7: a refused event is parked only after another was accepted in a later request."""
+        if write.reason == "rejected":
+            evidence = self.provider.accepted_from > self.provider.refused_at[write.event.key]
+            assert evidence, "parked, and nobody knows whether the provider is well"
 
     def _requests(self, member: Member) -> list[Request]:
         return [request for request in self.provider.requests if request.member == member.number]
