@@ -39,6 +39,8 @@ edges.py               what the worker needs of Kafka and of the provider
 worker.py              the loop: does what the machine says
 errands.py             what the machine wants done outside, done
 membership.py          taking partitions over and handing them on
+memberships.py         one membership after the other
+stopping.py            being told to stop while something has only begun
 kafka/                 aiokafka behind those edges
   connection.py          how the cluster is reached, and what a failure means
   internals.py           the few private things of aiokafka that are needed
@@ -48,6 +50,7 @@ kafka/                 aiokafka behind those edges
   receipts.py            receipts, written and read back
   dead_letters.py        dead letters, cut until they fit
   topics.py              the topics: made, grown and checked
+  whole_topic.py         a topic from its first record to its end as of now
 billing/               the provider behind those edges
   rest.py                a batch or a question goes out, an outcome comes back
   transport.py           connections, each request on one of them once

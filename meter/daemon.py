@@ -18,7 +18,6 @@ from meter import __version__
 from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefused, LimitsUnavailable
 from meter.billing.rest import RestBilling
 from meter.clock import SystemClock
-from meter.errors import MeterError, Unavailable
 from meter.http_api import build
 from meter.http_server import listen, serve_on
 from meter.kafka.consumer import KafkaSource
@@ -28,6 +27,7 @@ from meter.kafka.topics import ensure_topics
 from meter.kafka.writer import Writer
 from meter.limits import LimitsCache
 from meter.membership import MembershipOptions
+from meter.memberships import Memberships
 from meter.metrics import Metrics
 from meter.pipeline.actions import MachineOptions
 from meter.pipeline.buffer import BatchLimits
@@ -41,7 +41,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """The default collects all the time while thousands of events are held, for nothing: they hold no cycles."""
-RECONNECT_SECONDS = 1.0
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> int:
@@ -86,6 +85,9 @@ class Daemon:
 
     async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:
         """Serves HTTP and bills; returns when both have ended."""
+        memberships = Memberships(
+            self._kafka, self.machine, self._standing, self._clock, self._settings.run.drain_timeout_seconds
+        )
         async with serve_on(self._app, sock) as port:
             log.info("http.serving", host=self._settings.http.host, port=port)
             gc.collect()
@@ -93,26 +95,10 @@ class Daemon:
             gc.set_threshold(*GC_THRESHOLDS)
             announcing = asyncio.create_task(self._announce_drain(stop))
             try:
-                await self._bill_until(stop)
+                await memberships.run(stop)
             finally:
                 announcing.cancel()
         log.info("stopped", **self.machine.counts.events())
-
-    async def _bill_until(self, stop: asyncio.Event) -> None:
-        """One membership after the other: whatever Kafka does, meter waits, says why, and tries again."""
-        while not stop.is_set():
-            try:
-                async with self._kafka() as worker:
-                    self._standing.worker, self._standing.kafka_trouble = worker, None
-                    await worker.run(stop, self._settings.run.drain_timeout_seconds)
-            except Unavailable as error:
-                self._say_waiting(error)
-                self.machine.commits.lost()
-                self.machine.revoked(self._clock.now())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), RECONNECT_SECONDS)
-            finally:
-                self._standing.worker = None
 
     @contextlib.asynccontextmanager
     async def _kafka(self) -> AsyncIterator[Worker]:
@@ -145,11 +131,6 @@ class Daemon:
         await stop.wait()
         self._standing.draining = True
         log.info("draining", held=self.machine.counts.held)
-
-    def _say_waiting(self, error: MeterError) -> None:
-        if self._standing.kafka_trouble != str(error):
-            log.warning("kafka.waiting", reason=str(error))
-        self._standing.kafka_trouble = str(error)
 
     def _machine_options(self) -> MachineOptions:
         settings = self._settings

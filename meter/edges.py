@@ -42,6 +42,9 @@ class EventSource(Protocol):
     async def offsets_at(self, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]:
         """The first offset not older than this, or the end. Raises Unavailable."""
 
+    async def oldest_at(self, partitions: Iterable[int]) -> float | None:
+        """When the oldest record kept was written, Unix seconds; None when there is none. Raises Unavailable."""
+
     async def partition_count(self) -> int:
         """Raises Unavailable."""
 

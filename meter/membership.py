@@ -64,45 +64,73 @@ class Membership:
         self._spawn = spawn
         self._changed = changed
         self._fills: list[asyncio.Task[None]] = []
+        self._giving_back = asyncio.Lock()
+        self._has_ended = False
         self.joined = False
         """An assignment is in force."""
+        self.was_joined = False
+        """There has been one."""
 
     async def on_revoked(self, partitions: frozenset[int]) -> None:
         """Nothing new is sent; what is under way may end, is committed, and the rest is released."""
         self.joined = False
-        await self._stop_filling()
-        if not self._machine.assignment.partitions():
-            return
-        self._machine.hand_over()
-        self._changed()
-        await self.quiet(self._options.hand_over_seconds)
-        await self._commit_last()
-        self._machine.revoked(self._clock.now())
-        self._changed()
-        log.info("partitions.revoked", partitions=sorted(partitions), released_total=self._machine.counts.released)
+        async with self._giving_back:  # by the group's wish and by our own at the same time
+            await self._stop_filling()
+            if not self._machine.assignment.partitions():
+                return
+            self._machine.hand_over()
+            self._changed()
+            await self.quiet(self._options.hand_over_seconds)
+            await self._commit_last()
+            self._machine.revoked(self._clock.now())
+            self._changed()
+            log.info("partitions.revoked", partitions=sorted(partitions), released_total=self._machine.counts.released)
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
         """Each partition begins where it should, has a commit there, and fills its window before its first record."""
         if not partitions:
-            self.joined = True
+            self.joined = self.was_joined = True
             return
         started, starts, choice = await self._commit_starts(partitions)
+        if self._has_ended:
+            return
         for partition, start in starts.items():
             self._source.seek(partition, start.offset)
             if start.lost is not None:
                 self._lost(partition, start.lost.beginning, start.lost.end)
         self._machine.assigned(self._source.cluster_id, starts, choice, started, self._clock.now())
         self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
-        self.joined = True
+        self.joined = self.was_joined = True
         self._changed()
         log.info("partitions.assigned", partitions={partition: start.offset for partition, start in starts.items()})
 
+    async def leave(self) -> None:
+        """As a revocation, but for good; what was sent for earlier assignments may end as well."""
+        self.end()
+        if self._machine.assignment.partitions():
+            await self.on_revoked(frozenset(self._machine.assignment.partitions()))
+        else:
+            await self.quiet(self._options.hand_over_seconds)
+
+    def end(self) -> None:
+        """Whatever the group assigns from now on is not taken over."""
+        self._has_ended = True
+        self.joined = False
+
     async def skip_lost(self, positions: Mapping[int, int]) -> None:
         """Positions have fallen out of retention: go on at the log's start, and say what is missing."""
+        epochs = self._machine.assignment.live_epochs()
         bounds = await self._source.bounds(positions)
+        if self._machine.assignment.live_epochs() != epochs:
+            return  # whoever has them now begins anew
         for partition, position in positions.items():
             beginning = bounds[partition].beginning
-            self._source.seek(partition, beginning)
+            if beginning <= position:
+                raise Unavailable(f"the log of partition {partition} no longer reaches {position}: it is another log")
+            try:
+                self._source.seek(partition, beginning)
+            except Redelivered:
+                return
             self._machine.advance(partition, beginning)
             self._lost(partition, position, beginning)
 
@@ -120,19 +148,29 @@ class Membership:
         return self._machine.is_quiet(self._clock.now()) and not self._machine.commits.is_outstanding()
 
     async def _commit_last(self) -> None:
+        commits = self._machine.commits
+        if commits.is_outstanding():
+            return  # nobody knows what became of it, and a second one might be overtaken by it
+        last = self._machine.assignment.commits()
+        commits.start(last, self._clock.now().steady_seconds)
         try:
-            await self._source.commit(self._machine.assignment.commits())
+            await self._source.commit(last)
         except (Redelivered, Unavailable) as error:  # its events come again and are recognised
             log.info("commit.too_late", reason=str(error))
+        else:
+            self._machine.committed(self._clock.now())
+        finally:
+            if commits.is_outstanding():
+                self._machine.commit_failed(lost=True)
 
     async def _commit_starts(self, partitions: frozenset[int]) -> tuple[float, dict[int, Start], Choice]:
         """Decides the starts and commits them, so that a choice once made is never made again."""
-        everywhere = range(await self._source.partition_count())
+        everywhere = partitions | set(range(await self._source.partition_count()))
         committed = await self._source.committed(everywhere)
         bounds = await self._source.bounds(everywhere)
         choice = choose(committed, bounds, self._options.start_from, self._clock.now().wall_seconds)
         if isinstance(choice, Refused):
-            raise NoStartingPoint(await self._no_starting_point(choice))
+            raise NoStartingPoint(self._no_starting_point(choice, await self._source.oldest_at(everywhere)))
         starts = await self._look_up(plan_starts(partitions, committed, bounds, choice))
         started = self._clock.now().steady_seconds
         notes = {p: Committed(s.offset, encode_note(CommitNote(choice, s.receipts_offset))) for p, s in starts.items()}
@@ -148,10 +186,13 @@ class Membership:
                 found[partition] = start._replace(offset=max(start.offset, offsets[partition]))
         return found
 
-    async def _no_starting_point(self, refused: Refused) -> str:
+    def _no_starting_point(self, refused: Refused, oldest_at: float | None) -> str:
         options = self._options
+        held = f"{refused.records} records"
+        if oldest_at is not None:
+            held += f", the oldest {_age(self._clock.now().wall_seconds - oldest_at)} old"
         return (
-            f"group {options.group_id} has no offsets on topic {options.topic}, which holds {refused.records} records: "
+            f"group {options.group_id} has no offsets on topic {options.topic}, which holds {held}: "
             "say where to start with kafka.start_from, earliest (bill them all) or latest (only what comes from now on)"
         )
 
@@ -159,12 +200,15 @@ class Membership:
 
     async def _fill(self, partition: int) -> None:
         """Remembers the tail of the partition's receipts; then its records may come."""
+        waits = False
         while True:
             try:
                 count = await self._read_tail(partition)
                 break
             except Unavailable as error:
-                log.warning("window.waits", partition=partition, reason=str(error))
+                if not waits:
+                    log.warning("window.waits", partition=partition, reason=str(error))
+                waits = True
                 await asyncio.sleep(RETRY_SECONDS)
         self._machine.window_filled(partition)
         self._changed()
@@ -194,3 +238,11 @@ class Membership:
     def _lost(self, partition: int, first: int, end: int) -> None:
         self._machine.counts.lost_records += end - first
         log.error("records.lost", partition=partition, first_offset=first, records=end - first, why="out of retention")
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which there is more than one."""
+    for unit, unit_seconds in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * unit_seconds:
+            return f"{seconds // unit_seconds:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} seconds"

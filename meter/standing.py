@@ -22,6 +22,7 @@ class Standing:
         self.limits: Sized = ()
         """The limits cache, for its size."""
         self.kafka_trouble: str | None = "not connected yet"
+        """Why there is no connection to the broker, or None."""
         self.draining = False
         self._machine = machine
         self._metrics = metrics
@@ -80,8 +81,8 @@ class Standing:
 
     def alive(self) -> bool:
         """False when only a restart can help."""
-        worker = self.worker
-        stalled = worker is not None and self._seconds_since(worker.last_step_at) > STALLED_LOOP_SECONDS
+        last_step_at = None if self.worker is None else self.worker.last_step_at
+        stalled = last_step_at is not None and self._seconds_since(last_step_at) > STALLED_LOOP_SECONDS
         return not stalled and not health.is_stuck(self._facts(), self._stuck_after_seconds)
 
     def readings(self) -> Readings:
@@ -97,7 +98,7 @@ class Standing:
 
     def _facts(self) -> health.Facts:
         machine, gate = self._machine, self._machine.gate
-        failing_since = self._failing_since
+        failing_since = self._failing_since if machine.counts.held else None  # what was held went to somebody else
         return health.Facts(
             joined=self.worker is not None and self.worker.membership.joined,
             kafka_trouble=self.kafka_trouble,

@@ -215,6 +215,11 @@ class FakeSource:
         async with self._cluster.faults.around("offsets_at"):
             return {p: self._cluster.log(self._topic, p).at_time(wall_seconds) for p in partitions}
 
+    async def oldest_at(self, partitions: Iterable[int]) -> float | None:
+        async with self._cluster.faults.around("oldest_at"):
+            logs = [self._cluster.log(self._topic, partition) for partition in partitions]
+            return min((log.records[0].timestamp / 1000 for log in logs if log.records), default=None)
+
     async def partition_count(self) -> int:
         async with self._cluster.faults.around("partition_count"):
             self._reach()

@@ -182,6 +182,13 @@ class KafkaSource:
             found, ends = await asyncio.gather(consumer.offsets_for_times(moments), consumer.end_offsets(list(moments)))
         return {of.partition: at.offset if at is not None else ends[of] for of, at in found.items()}
 
+    async def oldest_at(self, partitions: Iterable[int]) -> float | None:
+        """Unix seconds at which the oldest first record of these partitions was written; None when they are empty."""
+        moments = {self._of(partition): 0 for partition in partitions}
+        async with reaching("look up the oldest records", ANSWER_SECONDS):
+            found = await self.consumer.offsets_for_times(moments)
+        return min((at.timestamp / 1000 for at in found.values() if at is not None), default=None)
+
     async def partition_count(self) -> int:
         """How many partitions the topic has now; 0 when it is gone."""
         return await partition_count(self._admin(), self._kafka.topic)

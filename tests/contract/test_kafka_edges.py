@@ -123,6 +123,17 @@ async def test_offsets_are_found_by_time(world: World, member: Member) -> None:
     assert await member.source.offsets_at([0], time.time() + 60) == {0: 2}
 
 
+async def test_the_oldest_record_has_a_time(world: World, member: Member) -> None:
+    """Of all partitions; a topic without records has none."""
+    assert await member.source.oldest_at([0, 1]) is None
+    await world.produce(1, [b"a", b"b"])
+    oldest = await member.source.oldest_at([0, 1])
+    assert oldest is not None
+    assert abs(oldest - time.time()) < 60
+    await world.expire(1, 2)
+    assert await member.source.oldest_at([0, 1]) is None
+
+
 async def test_the_source_says_where_it_reads(member: Member) -> None:
     """The cluster's id is part of an event's identity; the partitions are counted anew at every call."""
     assert member.source.cluster_id

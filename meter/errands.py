@@ -1,0 +1,192 @@
+"""What the machine wants done outside, done: requests, receipts, dead letters, commits.
+
+Each is answered for to the machine exactly once, also when it is cancelled, even before it began: what nobody
+answers for would be under way for ever.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from meter.clock import Clock
+from meter.edges import BillingApi, DeadLetterLog, EventSource, ReceiptLog
+from meter.errors import RecordTooLarge, Redelivered, Unavailable
+from meter.pipeline import dead_letter
+from meter.pipeline import receipt as receipts
+from meter.pipeline.actions import Actions
+from meter.pipeline.batch import Batch
+from meter.pipeline.machine import Machine
+from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
+from meter.pipeline.start import Committed
+
+log = structlog.stdlib.get_logger(__name__)
+
+Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
+
+
+class Observer(Protocol):
+    """Who is told what the machine's own counts do not say."""
+
+    def batch_sent(self, events: int) -> None: ...
+    def batch_answered(self, outcome: str, seconds: float) -> None: ...
+    def billing_paused(self, reason: str | None) -> None: ...
+    def write_waits(self, reason: str | None) -> None: ...
+
+
+class Errands:
+    """Everything of one membership that is under way."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        source: EventSource,
+        log_of_receipts: ReceiptLog,
+        log_of_dead_letters: DeadLetterLog,
+        billing: BillingApi,
+        clock: Clock,
+        observer: Observer,
+        topic: str,
+        spawn: Spawn,
+        changed: Callable[[], None],
+    ) -> None:
+        self._machine = machine
+        self._source = source
+        self._receipts = log_of_receipts
+        self._dead_letters = log_of_dead_letters
+        self._billing = billing
+        self._clock = clock
+        self._observer = observer
+        self._topic = topic
+        self._spawn = spawn
+        self._changed = changed
+        self._waiting: dict[str, str] = {}
+
+    def start(self, actions: Actions) -> None:
+        """Does what the machine said, in the background."""
+        for batch in actions.sends:
+            self._start(self._send(batch), partial(self._answered, batch.name, _CANCELLED))
+        for receipt in actions.receipts:
+            self._start(self._write_receipt(receipt), partial(self._receipt_failed, receipt.number))
+        for letter in actions.dead_letters:
+            self._start(self._write_dead_letter(letter), partial(self._dead_letter_failed, letter.number))
+        if actions.commit:
+            self._start(self._commit(actions.commit), partial(self._machine.commit_failed, lost=True))
+
+    def nothing_waits(self) -> None:
+        """A new assignment: what could not be written before may have been released."""
+        self._waiting.clear()
+        self._observer.write_waits(None)
+
+    def _start(self, errand: Coroutine[object, object, None], give_up: Callable[[], None]) -> None:
+        def ended(task: "asyncio.Task[None]") -> None:
+            if task.cancelled():
+                give_up()
+
+        self._spawn(errand).add_done_callback(ended)
+
+    # The provider
+
+    async def _send(self, batch: Batch) -> None:
+        started = time.perf_counter()
+        self._observer.batch_sent(len(batch.events))
+        outcome = await self._billing.record_bulk([event.body for event in batch.events], self._may_send)
+        self._answered(batch.name, outcome)
+        if not isinstance(outcome, NotSent):
+            self._observer.batch_answered(_label(outcome), time.perf_counter() - started)
+        if isinstance(outcome, Rejected | UnknownCustomer | TooLarge):
+            # Trouble that goes on is said once, by the worker; this is about these very events.
+            detail = getattr(outcome, "detail", "")
+            log.warning("batch.rejected", batch=batch.name, events=len(batch.events), detail=detail)
+
+    def _may_send(self) -> bool:
+        return self._machine.may_send(self._clock.now())
+
+    def _answered(self, name: str, outcome: Outcome) -> None:
+        self._machine.answered(name, outcome, self._clock.now())
+        self._changed()
+
+    # Kafka
+
+    async def _write_receipt(self, write: ReceiptWrite) -> None:
+        try:
+            offset = await self._receipts.write(write.receipt.partition, receipts.encode(write.receipt))
+        except RecordTooLarge:
+            self._machine.receipt_too_large(write.number)
+        except Unavailable as error:
+            self._waits("receipt", str(error))
+            self._receipt_failed(write.number)
+        else:
+            self._works("receipt")
+            self._machine.receipt_written(write.number, offset, self._clock.now())
+        self._changed()
+
+    def _receipt_failed(self, number: int) -> None:
+        self._machine.receipt_failed(number, self._clock.now())
+
+    async def _write_dead_letter(self, write: DeadLetterWrite) -> None:
+        record = write.event.record
+        headers = dead_letter.headers(write, self._topic, _iso(self._clock.now().wall_seconds))
+        try:
+            await self._dead_letters.write(record.key, record.value, headers)
+        except Unavailable as error:
+            self._waits("dead_letter", str(error))
+            self._dead_letter_failed(write.number)
+        else:
+            self._works("dead_letter")
+            self._machine.dead_letter_written(write.number, self._clock.now())
+        self._changed()
+
+    def _dead_letter_failed(self, number: int) -> None:
+        self._machine.dead_letter_failed(number, self._clock.now())
+
+    async def _commit(self, commits: Mapping[int, Committed]) -> None:
+        try:
+            await self._source.commit(commits)
+        except Redelivered as error:
+            log.info("commit.too_late", reason=str(error))
+            self._machine.commit_failed(lost=True)
+        except Unavailable as error:
+            self._waits("commit", str(error))
+            self._machine.commit_failed(lost=False)
+        else:
+            self._works("commit")
+            self._machine.committed(self._clock.now())
+        self._changed()
+
+    # What cannot be written, said once
+
+    def _waits(self, what: str, reason: str) -> None:
+        if what not in self._waiting:
+            log.warning("write.waits", what=what, reason=reason)
+        self._waiting[what] = reason
+        self._observer.write_waits(reason)
+
+    def _works(self, what: str) -> None:
+        if self._waiting.pop(what, None) is not None:
+            log.info("write.resumed", what=what)
+            self._observer.write_waits(next(iter(self._waiting.values()), None))
+
+
+_CANCELLED = TryAgain("cancelled", outcome_unknown=True)
+
+
+def _label(outcome: Outcome) -> str:
+    match outcome:
+        case Accepted():
+            return "ok"
+        case TryAgain():
+            return "retry"
+        case Refused():
+            return "refused"
+        case _:
+            return "rejected"
+
+
+def _iso(wall_seconds: float) -> str:
+    return datetime.fromtimestamp(wall_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

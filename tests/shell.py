@@ -1,0 +1,190 @@
+"""The asynchronous shell around a machine of small batches, on a Kafka and a provider in memory."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from meter.membership import MembershipOptions
+from meter.memberships import Memberships
+from meter.metrics import Metrics
+from meter.pipeline import receipt as receipts
+from meter.pipeline.actions import MachineOptions
+from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.machine import Machine
+from meter.pipeline.receipt import Receipt
+from meter.standing import Standing
+from meter.worker import Worker
+from tests.builders import OWNER
+from tests.clocks import RunningClock
+from tests.fakes import FakeBilling
+from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
+from tests.records import as_json
+from tests.waiting import eventually
+
+TOPIC, RECEIPTS, LETTERS = "usage-events", "usage-events-receipts", "usage-events-dead-letters"
+LIMIT_SECONDS = 5.0
+RECONNECT_SECONDS = 0.01
+
+
+class Least:
+    """Chance that always takes the smallest: no wait is longer than it must be."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """The lower end."""
+        return min(a, b)
+
+
+class World:
+    """What outlives a process: topics, the group's commits, and what the provider has billed."""
+
+    def __init__(self, partitions: int = 2) -> None:
+        self.clock = RunningClock()
+        self.cluster = FakeCluster(lambda: self.clock.now().wall_seconds)
+        for topic in (TOPIC, RECEIPTS, LETTERS):
+            self.cluster.create_topic(topic, partitions)
+        self.group = self.cluster.group(TOPIC)
+        self.billing = FakeBilling()
+
+    def produce(self, *keys: str, partition: int = 0, customer: str = "cus_1") -> None:
+        """One valid event per key."""
+        for key in keys:
+            event = {"customerRef": customer, "units": 1, "idempotencyKey": key}
+            self.cluster.produce(TOPIC, as_json(event), partition=partition)
+
+    def committed(self, partition: int = 0) -> int | None:
+        """The group's offset."""
+        commit = self.group.commits.get(partition)
+        return None if commit is None else commit.offset
+
+    def receipts(self, partition: int = 0) -> list[Receipt]:
+        """Whatever was receipted, in its order."""
+        found = [receipts.decode(record.value) for record in self.cluster.log(RECEIPTS, partition).records]
+        return [receipt for receipt in found if receipt is not None]
+
+    def receipted(self, partition: int = 0) -> list[str]:
+        """The keys in the receipts, in their order."""
+        return [key for receipt in self.receipts(partition) for key in receipt.keys]
+
+    async def until(self, condition: Any, what: str) -> None:
+        """Waits for it."""
+        await eventually(condition, LIMIT_SECONDS, what)
+
+    async def turns(self, times: int = 50) -> None:
+        """The loop goes round: whatever can happen without time passing has happened."""
+        for _ in range(times):
+            await asyncio.sleep(0)
+
+
+class WatchedReceipts(FakeReceipts):
+    """Knows from where it was read."""
+
+    def __init__(self, cluster: FakeCluster, topic: str) -> None:
+        super().__init__(cluster, topic)
+        self.read_from: list[tuple[int, int]] = []
+
+    def read(self, partition: int, start: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
+        self.read_from.append((partition, start))
+        return super().read(partition, start)
+
+
+class Process(World):
+    """One process of meter in a world; `world` to share one with others."""
+
+    def __init__(self, world: World | None = None, partitions: int = 2, **changes: Any) -> None:
+        if world is None:
+            super().__init__(partitions)
+        else:
+            self.__dict__.update(world.__dict__)
+        membership = {"start_from": "earliest", "hand_over_seconds": 12.0}
+        membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
+        self.machine = Machine(_machine_options(changes), Least())
+        self.metrics = Metrics("test")
+        self.standing = Standing(self.machine, self.metrics, self.clock, 60.0)
+        self.stop = asyncio.Event()
+        self.drain_timeout_seconds = 20.0
+        self.sources: list[FakeSource] = []
+        self.receipt_log = WatchedReceipts(self.cluster, RECEIPTS)
+        self._membership_options = MembershipOptions(
+            topic=TOPIC,
+            group_id="meter",
+            window_seconds=86_400.0,
+            window_max_ids=1000,
+            **membership,  # type: ignore[arg-type]  # two options of different types
+        )
+
+    def worker(self) -> Worker:
+        """One membership, which has not begun."""
+        self.sources.append(FakeSource(self.cluster, TOPIC))
+        made = Worker(
+            self.machine,
+            self.sources[-1],
+            self.receipt_log,
+            FakeDeadLetters(self.cluster, LETTERS),
+            self.billing,
+            self.clock,
+            self.standing,
+            self._membership_options,
+        )
+        self.standing.kafka_trouble = None
+        return made
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[Worker]:
+        """As the daemon connects."""
+        async with self.cluster.faults.around("connect"):
+            yield self.worker()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
+        """It runs inside, and is stopped in order at the end; whatever it raised is raised then."""
+        memberships = Memberships(
+            self.connected, self.machine, self.standing, self.clock, self.drain_timeout_seconds, RECONNECT_SECONDS
+        )
+        task = asyncio.create_task(memberships.run(self.stop))
+        try:
+            yield task
+            self.stop.set()
+            if not task.cancelled():
+                await asyncio.wait_for(task, LIMIT_SECONDS)
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    async def joined(self) -> None:
+        """It has partitions, with their windows filled."""
+        await self.until(lambda: not _kafka_reasons(self.standing.reasons()), "a member")
+
+    async def ended(self) -> None:
+        """Whatever was produced has ended and is committed, in all partitions."""
+        await self.until(self._is_all_committed, "everything is committed")
+
+    def _is_all_committed(self) -> bool:
+        return all(self.committed(p) == log.end for p, log in enumerate(self.cluster.topics[TOPIC]))
+
+    @property
+    def events(self) -> dict[str, int]:
+        """The counts, without zeros."""
+        assert self.machine.counts.balanced()
+        return {name: count for name, count in self.machine.counts.events().items() if count}
+
+
+def _kafka_reasons(reasons: Sequence[str]) -> list[str]:
+    return [reason for reason in reasons if reason.startswith(("kafka", "window"))]
+
+
+def _machine_options(changes: dict[str, Any]) -> MachineOptions:
+    options: dict[str, Any] = {
+        "name": "m",
+        "owner": OWNER,
+        "topic": TOPIC,
+        "batch": BatchLimits(3, 100_000, 0.0),
+        "max_held_events": 60,
+        "max_held_bytes": 1_000_000,
+        "max_in_flight": 4,
+        "window_max_ids": 1000,
+        "window_seconds": 86_400.0,
+        "unknown_customer_wait_seconds": 300.0,
+        "lease_seconds": 18.0,
+    }
+    return MachineOptions(**(options | changes))

@@ -1,0 +1,235 @@
+"""The loop: what the machine says is done, whatever Kafka and the provider do meanwhile."""
+
+from meter.errors import RecordTooLarge
+from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.receipt import Owner
+from tests.fakes import Fault
+from tests.shell import LETTERS, TOPIC, Process
+
+
+async def test_an_event_is_billed_receipted_and_committed() -> None:
+    """In this order, once; the books balance."""
+    meter = Process()
+    meter.produce("a", "b", partition=0)
+    meter.produce("c", partition=1)
+    async with meter.running():
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"a", "b", "c"}
+    assert (meter.receipted(0), meter.receipted(1)) == (["a", "b"], ["c"])
+    assert meter.events == {"consumed": 3, "accepted": 3}
+
+
+async def test_what_is_no_event_ends_in_the_dead_letters() -> None:
+    """With its reason; the offset is committed after that."""
+    meter = Process()
+    meter.cluster.produce(TOPIC, b"no JSON", partition=0)
+    async with meter.running():
+        await meter.ended()
+    (letter,) = [record for log in meter.cluster.topics[LETTERS] for record in log.records]
+    assert letter.value == b"no JSON"
+    assert dict(letter.headers)["meter-reason"].startswith(b"invalid")
+
+
+# Rebalances
+
+
+async def test_the_hand_over_waits_for_the_request_under_way() -> None:
+    """M5: its answer is receipted and committed before the partition goes to somebody else."""
+    meter = Process()
+    meter.produce("a")
+    async with meter.running():
+        await _held_back(meter)
+        meter.group.rebalance()
+        await meter.turns()
+        generation = meter.group.generation
+        assert meter.committed() == 0
+        meter.billing.open.set()
+        await meter.until(lambda: meter.group.generation > generation, "the rebalance goes on")
+        assert meter.committed() == 1
+        await meter.joined()
+    assert meter.receipted() == ["a"]
+    assert meter.events == {"consumed": 1, "accepted": 1}
+
+
+async def test_an_event_delivered_again_waits_for_its_first_request() -> None:
+    """M4: the hand-over ran out of time, the same process got the partition back: the key is never in flight twice,
+    and the accepted original makes the other one a duplicate. M5: its receipt is written."""
+    meter = Process(hand_over_seconds=0.0)
+    meter.produce("a")
+    async with meter.running():
+        await _held_back(meter)
+        meter.group.rebalance()
+        await meter.until(lambda: meter.machine.counts.consumed == 2, "delivered again")
+        await meter.turns()
+        meter.billing.open.set()
+        await meter.ended()
+    assert meter.billing.collisions == []
+    assert (meter.billing.requests_total, meter.billing.duplicates_total) == (1, 0)
+    assert meter.receipts()[0].keys == ["a"]
+    assert meter.events == {"consumed": 2, "released": 1, "duplicate": 1}
+
+
+async def test_a_partition_is_not_handed_over_while_a_cut_request_may_still_be_inserted() -> None:
+    """M6: two seconds after an unknown outcome, whoever is next may send."""
+    meter = Process()
+    meter.billing.faults = [Fault("cut_after_commit")]
+    meter.produce("a")
+    async with meter.running():
+        await meter.until(lambda: meter.billing.rows, "inserted, and the answer is lost")
+        generation = meter.group.generation
+        meter.group.rebalance()
+        await meter.turns()
+        assert meter.group.generation == generation
+        meter.clock.turn(2.1)
+        await meter.ended()
+    assert meter.events == {"consumed": 2, "released": 1, "accepted": 1}
+
+
+async def test_ten_rebalances_in_a_row_do_not_stop_the_work() -> None:
+    """M9: events go on ending, and of the receipts only what is new is read again."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        for turn in range(10):
+            generation = meter.group.generation
+            meter.produce(f"a{turn}", partition=0)
+            meter.produce(f"b{turn}", partition=1)
+            await meter.until(lambda: len(meter.billing.rows) == 2 * turn + 2, "this turn's are billed")  # noqa: B023  # asked at once
+            meter.group.rebalance()
+            await meter.until(lambda: meter.group.generation > generation, "the next generation")  # noqa: B023  # asked at once
+        await meter.ended()
+    assert len(meter.billing.rows) == 20
+    assert meter.billing.duplicates_total == 0
+    assert [start for partition, start in meter.receipt_log.read_from if partition == 0] == list(range(11))
+
+
+async def test_a_full_partition_stays_paused_after_a_rebalance() -> None:
+    """M11: the group forgets who was paused; memory stays bounded all the same."""
+    meter = Process(max_held_events=6, hand_over_seconds=0.0)
+    meter.billing.open.clear()
+    meter.produce(*(f"a{number}" for number in range(2000)))
+    async with meter.running():
+        await meter.until(lambda: meter.billing.requests_total, "requests are under way")
+        held = meter.machine.counts.held
+        assert held <= 500
+        meter.group.rebalance()
+        await meter.until(lambda: meter.machine.counts.released == held, "released")
+        await meter.until(lambda: meter.machine.counts.held, "taken again")
+        for _ in range(3):
+            await meter.sources[0].poll(500, 0.0)
+        assert meter.machine.counts.held <= 500
+        meter.billing.open.set()
+        await meter.until(lambda: meter.committed() == 2000, "all committed")
+
+
+# Commits
+
+
+async def test_a_commit_without_an_answer_is_followed_by_the_next() -> None:
+    """C5: one at a time; the position never goes back, and nothing is billed again."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        meter.cluster.faults.lose("commit")
+        meter.cluster.faults.fail("commit", times=2)
+        meter.produce("a", "b")
+        await meter.ended()
+        meter.produce("c")
+        await meter.ended()
+    assert meter.committed() == 3
+    assert meter.billing.duplicates_total == 0
+
+
+async def test_a_log_that_ends_in_a_marker_has_no_lag() -> None:
+    """C7: the consumer's own position counts when nothing is held, also while another partition never rests."""
+    meter = Process()
+    meter.produce("a")
+    meter.cluster.log(TOPIC, 0).append_marker()
+    async with meter.running():
+        await meter.ended()
+        await meter.until(lambda: [one["lag"] for one in meter.standing.status()["partitions"]] == [0, 0], "no lag")
+    assert meter.committed() == 2
+
+
+async def test_one_blocked_partition_does_not_stop_the_others() -> None:
+    """C8: an event that nobody accepts keeps only its own partition from going on."""
+    meter = Process(max_held_events=12)
+    meter.billing.refused_customers = {"cus_bad"}
+    meter.produce("bad", customer="cus_bad")
+    async with meter.running():
+        await meter.until(
+            lambda: meter.standing.status()["billing"]["state"] == "ok" and meter.billing.requests_total, "x"
+        )
+        meter.produce(*(f"a{number}" for number in range(100)), partition=1)
+        await meter.until(lambda: meter.committed(1) == 100, "the other partition goes on")
+
+
+# Receipts
+
+
+async def test_a_restart_recognises_what_was_receipted_above_the_commit() -> None:
+    """W1, W9: killed before the commit, down for longer than the window: nothing is billed again, nothing skipped."""
+    first = Process()
+    async with first.running() as task:
+        await first.joined()
+        first.cluster.faults.fail("commit", times=1000)
+        first.produce("a", "b", "c", "d")
+        await first.until(lambda: first.machine.counts.accepted == 4, "accepted and receipted")
+        task.cancel()
+        await first.until(task.done, "killed")
+    assert first.committed() == 0
+
+    again = Process(first)
+    again.cluster.faults = type(again.cluster.faults)()
+    again.clock.turn(200_000.0)
+    again.produce("e")
+    async with again.running():
+        await again.ended()
+    assert again.events == {"consumed": 5, "duplicate": 4, "accepted": 1}
+    assert again.billing.duplicates_total == 0
+
+
+async def test_receipts_of_another_group_do_not_count() -> None:
+    """W3: two groups share one receipts topic; what the other one billed is still to be billed here."""
+    other = Process()
+    other.produce("a")
+    async with other.running():
+        await other.ended()
+    mine = Process(other, owner=Owner("mine", "http://provider", "sandbox"))
+    mine.group.commits.clear()
+    async with mine.running():
+        await mine.ended()
+    assert mine.events == {"consumed": 1, "accepted": 1}
+
+
+async def test_a_receipt_that_is_too_large_is_split() -> None:
+    """W5: every key is receipted once, and only then committed."""
+    meter = Process(batch=BatchLimits(8, 100_000, 0.0))
+    meter.cluster.faults.fail("receipts.write", times=2, error=RecordTooLarge("too large"))
+    meter.produce(*"abcdefgh")
+    async with meter.running():
+        await meter.ended()
+    assert sorted(meter.receipted()) == list("abcdefgh")
+    assert len(meter.receipts()) == 3
+    assert meter.events == {"consumed": 8, "accepted": 8}
+
+
+async def test_while_receipts_cannot_be_written_nothing_is_committed_and_the_reason_is_told() -> None:
+    """Invariant 7: it waits, visibly; the reason goes when the writes work again."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        meter.cluster.faults.fail("receipts.write", times=3)
+        meter.produce("a")
+        await meter.until(lambda: meter.standing.reasons(), "a reason")
+        assert meter.standing.reasons() == ["kafka_write: scripted: receipts.write fails"]
+        assert meter.committed() == 0
+        await meter.ended()
+        assert meter.standing.reasons() == []
+    assert meter.receipted() == ["a"]
+
+
+async def _held_back(meter: Process) -> None:
+    """One request has arrived at the provider, which takes its time."""
+    meter.billing.open.clear()
+    await meter.until(lambda: meter.billing.requests_total == 1, "a request is under way")
