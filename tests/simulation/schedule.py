@@ -8,6 +8,8 @@ from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.world import PARTITIONS, Member, World
 
 Step = tuple[int, int, int]
+KINDS = 40
+"""Kinds of steps."""
 KEYS = 40
 ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large")
 WRITES = ("ok", "ok", "ok", "unacknowledged", "failed", "too_large")
@@ -102,6 +104,10 @@ def _membership(world: World, member: Member, kind: int, a: int) -> None:
         world.stop(member)
     elif kind == 36 and stopped:
         world.wake(stopped[a % len(stopped)])
+    elif kind == 37:
+        world.cut_off(member)
+    elif kind >= 38 and len(world.members) == 1:
+        world.come_back(member)
     else:
         world.rebalance()
 

@@ -10,14 +10,14 @@ import sys
 import time
 import traceback
 
-from tests.simulation.schedule import Step, check_ends, play, settle
+from tests.simulation.schedule import KINDS, Step, check_ends, play, settle
 from tests.simulation.world import World
 
 
 def schedule(chance: random.Random) -> list[Step]:
     """Steps as the property test draws them."""
     length = chance.randint(20, 160)
-    return [(chance.randint(0, 37), chance.randint(0, 60), chance.randint(0, 60)) for _ in range(length)]
+    return [(chance.randint(0, KINDS), chance.randint(0, 60), chance.randint(0, 60)) for _ in range(length)]
 
 
 def play_seed(seed: int) -> None:

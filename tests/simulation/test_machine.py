@@ -3,10 +3,10 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.simulation.schedule import Step, check_ends, play, settle
+from tests.simulation.schedule import KINDS, Step, check_ends, play, settle
 from tests.simulation.world import World
 
-steps = st.tuples(st.integers(0, 37), st.integers(0, 60), st.integers(0, 60))
+steps = st.tuples(st.integers(0, KINDS), st.integers(0, 60), st.integers(0, 60))
 
 
 @given(seed=st.integers(0, 2**32 - 1), members=st.integers(1, 3), schedule=st.lists(steps, min_size=20, max_size=120))

@@ -53,6 +53,7 @@ class Member:
         self.session_until = 0.0
         self.generation = -1
         self.is_stopped = False
+        self.is_cut_off = False
         self.unheard: list[tuple[str, Outcome]] = []
 
 
@@ -134,6 +135,26 @@ class World:
             self.finish_commit(member, "applied")
         self.rebalance()
 
+    def cut_off(self, member: Member) -> None:
+        """Kafka cannot be reached, the provider can: sending must end before the session does."""
+        member.is_cut_off = True
+        until = member.session_until + 10.0
+        while self.seconds < until:
+            self.pass_time(STEP_SECONDS)
+            self.answer_any(member, self.chance.choice(("busy", "busy", "ok")))
+        member.is_cut_off = False
+        self.rebalance()
+
+    def come_back(self, member: Member) -> None:
+        """Its partitions are taken and given back at once, whatever is under way; only for a member that is alone."""
+        if member.commit is not None:
+            member.commit = None
+            member.machine.commit_failed(lost=True)
+        member.machine.revoked(self.now())
+        self.pump(member)
+        self.generation += 1
+        self._assign(member, list(range(PARTITIONS)))
+
     def rebalance(self) -> None:
         """Eager: everybody gives everything back, and gets partitions anew."""
         for member in self.running():
@@ -185,6 +206,7 @@ class World:
         """One of its writes is acknowledged, written without the acknowledgement, failed, or too large."""
         if not member.writes:
             return
+        how = "failed" if member.is_cut_off else how
         write = member.writes.pop(self.chance.randrange(len(member.writes)))
         machine, now = member.machine, self.now()
         if isinstance(write, ReceiptWrite) and how == "too_large":
@@ -211,10 +233,11 @@ class World:
 
     def finish_commit(self, member: Member, how: str) -> None:
         """Its commit is applied (and heard of or not), or lost; one from an old generation is refused."""
-        if member.commit is None:
+        if member.commit is None or (member.is_cut_off and self.seconds < member.commit_started + 5.0):
             return
+        how = "lost" if member.is_cut_off else how
         commit, member.commit = member.commit, None
-        if member.generation != self.generation or self.seconds >= member.session_until:
+        if how != "lost" and (member.generation != self.generation or self.seconds >= member.session_until):
             member.machine.commit_failed(lost=True)
         else:
             if how != "lost":
