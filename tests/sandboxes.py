@@ -77,6 +77,23 @@ async def activate(client: httpx.AsyncClient, plan: str) -> dict[str, Any]:
     return found
 
 
+async def grant(client: httpx.AsyncClient, credits_given: int, key: str = "") -> dict[str, Any]:
+    """Give CUSTOMER credits; the answer."""
+    headers = {"idempotency-key": key} if key else {}
+    path = f"/v1/sdk/customers/{CUSTOMER}/credits"
+    answer = await client.post(path, json={"credits": credits_given, "reason": "test"}, headers=headers)
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def balance(client: httpx.AsyncClient) -> int:
+    """The credits of CUSTOMER."""
+    answer = await client.get(f"/v1/sdk/customers/{CUSTOMER}/balance")
+    answer.raise_for_status()
+    return int(answer.json()["credits"])
+
+
 async def remaining(client: httpx.AsyncClient) -> int:
     """What `/limits` says is left for CUSTOMER and PRODUCT."""
     answer = await client.post(LIMITS, json={"customerRef": CUSTOMER, "productRef": PRODUCT})

@@ -68,7 +68,8 @@ class Sandbox:
         async def answer(request: Request, body: bytes, now: float) -> Answer:
             self._controls.requests_total += 1
             environment = authenticate(request.headers, self._key)
-            call = Call(environment, request.url.path, body, now, request.path_params, request.query_params)
+            path, params, query = request.url.path, request.path_params, request.query_params
+            call = Call(environment, path, body, now, params, query, request.headers)
             return await self._striker.answer(call, route, _Client(request))
 
         return Path(path, self._endpoint(answer), methods=[method])

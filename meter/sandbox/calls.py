@@ -13,7 +13,7 @@ SANDBOX, LIVE = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An authenticated request; `now` is Unix seconds, `environment` is SANDBOX or LIVE."""
+    """An authenticated request; `now` is Unix seconds, `environment` SANDBOX or LIVE; header names are lower case."""
 
     environment: int
     path: str
@@ -21,6 +21,7 @@ class Call:
     now: float
     params: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> object:
         """The body as JSON values; no body means `{}`, as for the provider. Raises ProviderError (400)."""

@@ -91,6 +91,11 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
         return self.price == 0 or self.type == "usage-based"
 
     @property
+    def included_units(self) -> int:
+        """Units a calendar month that a plan on credits gives before it takes any: only a hybrid one does."""
+        return self.allowance_units or 0 if self.type == "hybrid" else 0
+
+    @property
     def allowance_units(self) -> int | None:
         """Units a calendar month; None when there is no bound."""
         return self.free_units or self.limit or None

@@ -1,7 +1,7 @@
 """Credits: every change of a customer's credits is a row, and the balance is the sum of the rows."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 LEDGER_SCHEMA = """
@@ -55,11 +55,12 @@ class Ledger:
         ).fetchone()
         return Credit(*found) if found else None
 
-    def write(self, credits_changed: Iterable[Credit]) -> None:
+    def write(self, credits_changed: Sequence[Credit]) -> None:
         """Write rows, as part of the transaction that is open."""
-        self._db.executemany(_INSERT, credits_changed)
+        if credits_changed:
+            self._db.executemany(_INSERT, credits_changed)
 
-    def settle(self, credits_changed: Iterable[Credit]) -> None:
+    def settle(self, credits_changed: Sequence[Credit]) -> None:
         """Take rows into the balances, once their transaction is committed."""
         for credit in credits_changed:
             key = (credit.environment, credit.customer_ref)

@@ -32,25 +32,45 @@ class Limits:
         purchase = shelf.current.get((customer_ref, product_ref))
         if purchase is None or purchase.status_at(iso(call.now)) not in ("active", "pending"):
             purchase = self._purchasing.enrol(call.environment, customer_ref, product_ref, call.now)
+        default = shelf.default_plan(product_ref)
         answer: dict[str, Any] = {"withinLimits": False, "remaining": 0, "meterName": meter_name}
+        plan = purchase.plan if purchase is not None else default
         if purchase is not None:
             remaining = self._remaining(call, purchase) if purchase.status == "active" else 0
             answer["remaining"] = remaining
             answer["withinLimits"] = remaining > 0
             answer["plan"] = purchase.plan.reference
-        elif shelf.default_plan(product_ref) is not None:
+        elif default is not None:
             answer["activationRequired"] = True
+        if plan is not None and plan.takes_credits:
+            answer |= self._credit(call.environment, customer_ref, plan)
         answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return Answer.of(200, answer)
 
     def _remaining(self, call: Call, purchase: Purchase) -> int:
-        allowance = purchase.plan.allowance_units
+        """Units that the allowance of this month has left, and those that the credits pay for."""
+        plan = purchase.plan
+        allowance = plan.included_units if plan.takes_credits else plan.allowance_units
         if allowance is None:
             return UNLIMITED
         month = month_of(call.now)
         used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, month)
-        return max(allowance - used, 0)
+        return max(allowance - used, 0) + self._paid_units(call.environment, purchase.customer_ref, plan)
+
+    def _paid_units(self, environment: int, customer_ref: str, plan: Plan) -> int:
+        if not plan.takes_credits:
+            return 0
+        return max(self._store.ledger.balance(environment, customer_ref), 0) // (plan.credits_per_unit or 1)
+
+    def _credit(self, environment: int, customer_ref: str, plan: Plan) -> dict[str, Any]:
+        credit = {
+            "creditBalance": self._store.ledger.balance(environment, customer_ref),
+            "creditsPerUnit": plan.credits_per_unit,
+            "currency": plan.currency,
+        }
+        balance = {**credit, "remainingUnits": self._paid_units(environment, customer_ref, plan)}
+        return {**credit, "balance": balance}
 
 
 def _read(call: Call) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 
 MAX_COUNT = 2**53
+MAX_CREDITS_PER_UNIT = 10**9
 CURRENCY = "USD"
 """The provider's default currency: plans are priced in it, other currencies are pricing options."""
 
@@ -132,7 +133,7 @@ def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
         "billing_model": body.choice("billingModel", ("pre-paid", "post-paid")),
         "free_units": body.integer("freeUnits", 0, MAX_COUNT),
         "limit": body.integer("limit", 0, MAX_COUNT),
-        "credits_per_unit": body.integer("creditsPerUnit", 1, MAX_COUNT),
+        "credits_per_unit": body.integer("creditsPerUnit", 1, MAX_CREDITS_PER_UNIT),
         "default": body.flag("default"),
         "rollover_unused_units": body.flag("rolloverUnusedUnits"),
         "hidden": body.flag("hidden"),

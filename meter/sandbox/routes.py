@@ -2,6 +2,7 @@
 
 from meter.sandbox.activation import Activation
 from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.credits import Credits
 from meter.sandbox.customers import Customers
 from meter.sandbox.limits import Limits
 from meter.sandbox.plans import Plans
@@ -19,11 +20,14 @@ Entry = tuple[str, str, Route]
 
 def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[Entry]:
     """Everything under `/v1/sdk`; of two paths that match, the first is taken."""
+    credit = Credits(store, catalogue)
     return [
         ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
         ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
         ("POST", "/v1/sdk/limits", Route(Limits(store, catalogue).check)),
         *_customers(Customers(catalogue)),
+        ("GET", "/v1/sdk/customers/{reference}/balance", Route(credit.balance)),
+        ("POST", "/v1/sdk/customers/{reference}/credits", Route(credit.grant)),
         *_products(Products(catalogue)),
         *_plans(Plans(catalogue)),
         ("POST", "/v1/sdk/activate", Route(Activation(store, catalogue, Purchasing(catalogue)).activate)),

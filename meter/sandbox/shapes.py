@@ -88,9 +88,9 @@ class Reading:
             return None
         return float(value)
 
-    def integer(self, name: str, low: int, high: int) -> int | None:
+    def integer(self, name: str, low: int, high: int, *, required: bool = False) -> int | None:
         """An integer within bounds; `1.0` is one, since the provider's numbers are JavaScript's."""
-        value = self._take(name, "number")
+        value = self._take(name, "number", required=required)
         if value is None:
             return None
         if isinstance(value, float) and not value.is_integer():

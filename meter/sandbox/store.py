@@ -1,7 +1,7 @@
 """Where the sandbox keeps everything: one SQLite file or memory, one transaction a call, nothing acknowledged lost."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,14 @@ class Recorded(NamedTuple):
     duplicate: bool
 
 
+Charge = Callable[[Sequence[Recorded]], Sequence[Credit]]
+"""Tells, from where usages stand, which credits they take."""
+
+
+def _free(_: Sequence[Recorded]) -> Sequence[Credit]:
+    return ()
+
+
 class StoredUsage(NamedTuple):
     """A row as it is kept; `usage` is what was sent."""
 
@@ -103,8 +111,11 @@ class Store:
         """Let go of the file."""
         self._db.close()
 
-    def record(self, environment: int, usages: Sequence[Usage], now: float) -> list[Recorded]:
-        """Keep `usages` in one transaction, each key once; the first with a key wins, within the call as well."""
+    def record(self, environment: int, usages: Sequence[Usage], now: float, charge: Charge = _free) -> list[Recorded]:
+        """Keep `usages` in one transaction, each key once; the first with a key wins, within the call as well.
+
+        What `charge` says they cost in credits is taken in the same transaction.
+        """
         first = self._next_row
         rows = [
             (row, environment, now, *msgspec.structs.astuple(usage)) for row, usage in enumerate(usages, start=first)
@@ -116,6 +127,9 @@ class Store:
                 self._db.execute("UPDATE counters SET value = value + ? WHERE name = 'duplicates'", (repeats,))
             else:
                 recorded = [Recorded(row[0], duplicate=False) for row in rows]
+            credits_changed = charge(recorded)
+            self.ledger.write(credits_changed)
+        self.ledger.settle(credits_changed)
         self._next_row = first + len(rows)
         kept = [usage for usage, place in zip(usages, recorded, strict=True) if not place.duplicate]
         self._add(environment, kept, repeats, now)
