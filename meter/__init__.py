@@ -104,20 +104,31 @@ sandbox/               the provider in a box; imports nothing from the rest
   calls.py               one request, one answer
   errors.py              the provider's error bodies
   shapes.py              how bodies are checked
+  paging.py              pages of lists
   authentication.py      who calls
   references.py          references as the provider makes them
   timestamps.py          which timestamps it takes
   usages.py              what a usage event may be
   recording.py           keeps each once, and says what it cost
+  debits.py              what usage costs in credits
+  ledger.py              every change of a customer's credits is a row
   limits.py              counts allowances down
-  catalogue.py           customers, products, plans, purchases
+  periods.py             where billing periods begin and end
+  entries.py             customers, products and plans as values
+  catalogue.py           all of them, in memory and in the store
   customers.py           customers over REST
   products.py            products over REST
+  plans.py               plans over REST
+  purchases.py           purchases over REST
+  purchasing.py          how a purchase begins
+  activation.py          puts a customer on a plan
+  credits.py             credits over REST
+  routes.py              which of the provider's paths leads where
   store.py               SQLite, one transaction a call
   faults.py              lists of faults
   striking.py            answers as a fault says
   controls.py            /sandbox/...
-  app.py                 which path leads where
+  app.py                 the whole as one application
   server.py              serves it, with connections that can be reset
 localkafka/            Apache Kafka on this machine
   broker.py              one node: its start, its end, its violent end

@@ -8,8 +8,8 @@ import sys
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from meter.pipeline.event import Origin, UsageEvent, decode
+from tests.brokers import Broker, MakeTopic
 from tests.doc_tables import README
-from tests.integration.conftest import Broker, MakeTopic
 
 TEXT = README.read_text(encoding="utf-8")
 
