@@ -152,8 +152,7 @@ class FakeSource:
 
     async def start(self, on_revoked: Told, on_assigned: Told) -> None:
         async with self._cluster.faults.around("start"):
-            if self._cluster.down:
-                raise Unavailable("scripted: the cluster is down")
+            self._reach()
             self._told = on_revoked, on_assigned
             self._join()
 
@@ -193,6 +192,7 @@ class FakeSource:
         self.awake.set()
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
+        assert commits, "aiokafka refuses to commit nothing"
         async with self._cluster.faults.around("commit"):
             self._reach()
             if self not in self._group.members or self._generation != self._group.generation:

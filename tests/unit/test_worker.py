@@ -122,6 +122,41 @@ async def test_a_full_partition_stays_paused_after_a_rebalance() -> None:
         await meter.until(lambda: meter.committed() == 2000, "all committed")
 
 
+async def test_records_of_an_assignment_that_is_over_are_not_taken_for_those_of_the_next() -> None:
+    """A whole rebalance fits between two partitions of one poll: records that were read ahead must not make the next
+    assignment believe that everything below them was handed over."""
+    meter = Process(partitions=40, hand_over_seconds=0.0, max_held_events=1000)
+    meter.billing.open.clear()
+    everywhere = range(40)
+    for partition in everywhere:
+        meter.produce(f"first{partition}", partition=partition)
+    async with meter.running():
+        await meter.until(lambda: meter.machine.counts.consumed == 40, "held")
+        for partition in everywhere:
+            meter.produce(f"second{partition}", partition=partition)
+        while meter.machine.counts.consumed == 40:
+            await meter.turns(1)
+        meter.group.rebalance()
+        await meter.turns(200)
+        meter.billing.open.set()
+        await meter.ended()
+    assert len(meter.billing.rows) == 80
+    assert meter.billing.collisions == []
+
+
+async def test_a_member_that_was_thrown_out_joins_again() -> None:
+    """It learns that from a commit; what it held is released, comes again, and is billed once."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        meter.group.evict(meter.sources[0], notices=False)
+        meter.produce("a", "b")
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"a", "b"}
+    assert meter.billing.duplicates_total == 0
+    assert len(meter.sources) == 1
+
+
 # Commits
 
 
