@@ -4,6 +4,7 @@ from typing import Any
 
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.customers import find_customer
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
 from meter.sandbox.plans import CURRENCY
@@ -27,7 +28,7 @@ class Credits:
 
     def balance(self, call: Call) -> Answer:
         """`GET /v1/sdk/customers/{reference}/balance`."""
-        reference = self._customer(call)
+        reference = find_customer(self._catalogue[call.environment], call).reference
         credits_left = self._ledger.balance(call.environment, reference)
         major = credits_left / CREDITS_PER_MINOR_UNIT / 100
         display = {
@@ -52,7 +53,7 @@ class Credits:
 
         A pending purchase of the customer becomes active in the same step if the credits now cover a unit.
         """
-        reference = self._customer(call)
+        reference = find_customer(self._catalogue[call.environment], call).reference
         body = Reading(call.json())
         amount = body.integer("credits", 1, MAX_GRANT, required=True)
         reason = body.text("reason")
@@ -70,12 +71,6 @@ class Credits:
             active = woken(self._catalogue[call.environment], reference, balance)
             self._catalogue.put(call.environment, active, [credit])
         return Answer.of(200, _granted(credit))
-
-    def _customer(self, call: Call) -> str:
-        reference = call.params["reference"]
-        if reference not in self._catalogue[call.environment].customers:
-            raise ProviderError(404, f"Customer with reference {reference} not found")
-        return reference
 
 
 def _granted(credit: Credit) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 import re
 from typing import Any
 
+import msgspec
+
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import Customer
 from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.purchases import Purchases
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 
@@ -16,8 +19,9 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]+")
 class Customers:
     """The customer routes."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, purchases: Purchases) -> None:
         self._catalogue = catalogue
+        self._purchases = purchases
 
     def create(self, call: Call) -> Answer:
         """`POST /v1/sdk/customers`: 201; an email that is taken is linked (with `externalRef`) or refused (409)."""
@@ -26,11 +30,9 @@ class Customers:
         earlier = shelf.customers_by_email.get(customer.email.lower())
         if earlier is not None:
             customer = _link(earlier, customer.external_ref)
-        linked = shelf.customers_by_external_ref.get(customer.external_ref or "")
-        if linked is not None and linked.reference != customer.reference:
-            raise ProviderError(409, f"Customer with externalRef {customer.external_ref} already exists")
+        _check_unique(shelf, customer)
         self._catalogue.put(call.environment, [customer])
-        return Answer.of(201, shown(customer))
+        return Answer.of(201, self._shown(call, customer))
 
     def find(self, call: Call) -> Answer:
         """`GET /v1/sdk/customers?reference|externalRef|email=`: exactly one of the three."""
@@ -41,38 +43,50 @@ class Customers:
         customer = _look_up(self._catalogue[call.environment], name, value)
         if customer is None:
             raise ProviderError(404, "Customer not found")
-        return Answer.of(200, shown(customer))
+        return Answer.of(200, self._shown(call, customer))
 
     def get(self, call: Call) -> Answer:
         """`GET /v1/sdk/customers/{reference}`."""
-        reference = call.params["reference"]
-        customer = self._catalogue[call.environment].customers.get(reference)
-        if customer is None:
-            raise ProviderError(404, f"Customer with reference {reference} not found")
-        return Answer.of(200, shown(customer))
+        return Answer.of(200, self._shown(call, find_customer(self._catalogue[call.environment], call)))
+
+    def change(self, call: Call) -> Answer:
+        """`PATCH /v1/sdk/customers/{reference}`: only given fields change; an externalRef, once set, stays (409)."""
+        shelf = self._catalogue[call.environment]
+        customer = find_customer(shelf, call)
+        body = Reading(call.json())
+        fields = _fields(body, with_email=False)
+        body.done()
+        if (
+            customer.external_ref is not None
+            and fields.get("external_ref", customer.external_ref) != customer.external_ref
+        ):
+            raise ProviderError(409, f"Customer with reference {customer.reference} already has another externalRef")
+        changed = msgspec.structs.replace(customer, **fields)
+        _check_unique(shelf, changed)
+        self._catalogue.put(call.environment, [changed])
+        return Answer.of(200, self._shown(call, changed))
+
+    def _shown(self, call: Call, customer: Customer) -> dict[str, Any]:
+        """The customer with the purchases that are in force."""
+        held = self._catalogue[call.environment].purchases_of(customer.reference)
+        active = [self._purchases.shown(call, purchase) for purchase in held if purchase.holds_at(iso(call.now))]
+        return {**shown(customer), "purchases": active}
+
+
+def find_customer(shelf: Shelf, call: Call) -> Customer:
+    """The customer whom the path names. Raises ProviderError (404)."""
+    reference = call.params["reference"]
+    customer = shelf.customers.get(reference)
+    if customer is None:
+        raise ProviderError(404, f"Customer with reference {reference} not found")
+    return customer
 
 
 def read_customer(body: Reading, now: float, reference: str | None = None) -> Customer:
     """A customer from a checked body, with a new reference unless one is given. Raises ProviderError (400)."""
-    email = body.text("email", required=True)
-    if email is not None and not _EMAIL.fullmatch(email):
-        path = [*body.path, "email"]
-        issue = {"code": "invalid_string", "validation": "email", "path": path, "message": "Invalid email format"}
-        body.issues.append(issue)
-    name = body.text("name")
-    telephone = body.text("telephone")
-    external_ref = body.text("externalRef", min_length=1)
-    metadata = body.mapping("metadata")
+    fields = {"email": "", "name": "", **_fields(body, with_email=True)}
     body.done()
-    return Customer(
-        reference=reference or new_reference("cus"),
-        email=email or "",
-        name=name or "",
-        created_at=iso(now),
-        external_ref=external_ref,
-        telephone=telephone,
-        metadata=metadata,
-    )
+    return Customer(reference=reference or new_reference("cus"), created_at=iso(now), **fields)
 
 
 def shown(customer: Customer) -> dict[str, Any]:
@@ -97,12 +111,31 @@ def _link(earlier: Customer, external_ref: str | None) -> Customer:
     """The customer who has this email already, with `external_ref` as a further name."""
     if external_ref is None or earlier.external_ref not in (None, external_ref):
         raise ProviderError(409, f"Customer with identifier email {earlier.email} already exists")
-    return Customer(
-        reference=earlier.reference,
-        email=earlier.email,
-        name=earlier.name,
-        created_at=earlier.created_at,
-        external_ref=external_ref,
-        telephone=earlier.telephone,
-        metadata=earlier.metadata,
-    )
+    return msgspec.structs.replace(earlier, external_ref=external_ref)
+
+
+def _check_unique(shelf: Shelf, customer: Customer) -> None:
+    """Email and externalRef belong to one customer. Raises ProviderError (409)."""
+    same_email = shelf.customers_by_email.get(customer.email.lower())
+    if same_email is not None and same_email.reference != customer.reference:
+        raise ProviderError(409, f"Customer with identifier email {customer.email} already exists")
+    linked = shelf.customers_by_external_ref.get(customer.external_ref or "")
+    if linked is not None and linked.reference != customer.reference:
+        raise ProviderError(409, f"Customer with externalRef {customer.external_ref} already exists")
+
+
+def _fields(body: Reading, *, with_email: bool) -> dict[str, Any]:
+    """The customer's fields that the body gives; `with_email` if it must have one."""
+    email = body.text("email", required=with_email)
+    if email is not None and not _EMAIL.fullmatch(email):
+        path = [*body.path, "email"]
+        issue = {"code": "invalid_string", "validation": "email", "path": path, "message": "Invalid email format"}
+        body.issues.append(issue)
+    fields = {
+        "email": email,
+        "name": body.text("name"),
+        "telephone": body.text("telephone"),
+        "external_ref": body.text("externalRef", min_length=1),
+        "metadata": body.mapping("metadata"),
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -20,18 +20,19 @@ Entry = tuple[str, str, Route]
 
 def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[Entry]:
     """Everything under `/v1/sdk`; of two paths that match, the first is taken."""
+    purchases = Purchases(store, catalogue)
     credit = Credits(store, catalogue)
     return [
         ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
         ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
         ("POST", "/v1/sdk/limits", Route(Limits(store, catalogue).check)),
-        *_customers(Customers(catalogue)),
+        *_customers(Customers(catalogue, purchases)),
         ("GET", "/v1/sdk/customers/{reference}/balance", Route(credit.balance)),
         ("POST", "/v1/sdk/customers/{reference}/credits", Route(credit.grant)),
         *_products(Products(catalogue)),
         *_plans(Plans(catalogue)),
         ("POST", "/v1/sdk/activate", Route(Activation(store, catalogue, Purchasing(catalogue)).activate)),
-        *_purchases(Purchases(store, catalogue)),
+        *_purchases(purchases),
     ]
 
 
@@ -40,6 +41,7 @@ def _customers(customers: Customers) -> list[Entry]:
         ("POST", "/v1/sdk/customers", Route(customers.create)),
         ("GET", "/v1/sdk/customers", Route(customers.find)),
         ("GET", "/v1/sdk/customers/{reference}", Route(customers.get)),
+        ("PATCH", "/v1/sdk/customers/{reference}", Route(customers.change)),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meter.sandbox.store import Store
-from tests.sandboxes import client_of
+from tests.sandboxes import CUSTOMER, PRODUCT, bought, client_of, known, plan_of, remaining
 
 CUSTOMERS, PRODUCTS = "/v1/sdk/customers", "/v1/sdk/products"
 
@@ -64,6 +64,53 @@ async def test_a_customer_needs_an_email(body: Any) -> None:
     async with client_of() as client:
         answer = await client.post(CUSTOMERS, json=body)
     assert (answer.status_code, answer.json()["message"]) == (400, "Validation failed")
+
+
+async def test_a_change_of_a_customer_touches_what_it_names() -> None:
+    """Other fields stay, externalRef among them; the new names find the customer, the old ones no longer do."""
+    async with client_of() as client:
+        sent = {"email": "a@b.example", "name": "Ann", "externalRef": "auth_1"}
+        customer = (await client.post(CUSTOMERS, json=sent)).json()
+        path = f"{CUSTOMERS}/{customer['reference']}"
+        changed = await client.patch(path, json={"email": "c@b.example", "telephone": "1"})
+        assert (changed.status_code, changed.json()) == (200, {**customer, "email": "c@b.example"})
+        assert (await client.get(CUSTOMERS, params={"externalRef": "auth_1"})).json() == changed.json()
+        assert (await client.get(CUSTOMERS, params={"email": "a@b.example"})).status_code == 404
+        assert (await client.patch(path, json={"name": ""})).json()["name"] == ""
+
+
+async def test_a_change_must_leave_names_unique() -> None:
+    """Another one's email or externalRef is a 409, and so is a second externalRef; nothing changes then."""
+    async with client_of() as client:
+        await client.post(CUSTOMERS, json={"email": "a@b.example", "externalRef": "auth_1"})
+        customer = (await client.post(CUSTOMERS, json={"email": "c@b.example"})).json()
+        path = f"{CUSTOMERS}/{customer['reference']}"
+        for body in ({"email": "A@b.example"}, {"externalRef": "auth_1"}):
+            answer = await client.patch(path, json={"name": "x", **body})
+            assert (answer.status_code, "already exists" in answer.json()["message"]) == (409, True)
+        assert (await client.get(path)).json() == customer
+        assert (await client.patch(path, json={"externalRef": "auth_2"})).json()["externalRef"] == "auth_2"
+        assert (await client.patch(path, json={"externalRef": "auth_3"})).status_code == 409
+
+
+@pytest.mark.parametrize("body", [{"email": "nobody"}, {"email": None}, {"externalRef": ""}, {"metadata": 1}, []])
+async def test_a_change_is_checked_like_a_new_customer(body: Any) -> None:
+    """A failed validation; an unknown customer is a 404."""
+    async with client_of() as client:
+        customer = (await client.post(CUSTOMERS, json={"email": "c@b.example"})).json()
+        answer = await client.patch(f"{CUSTOMERS}/{customer['reference']}", json=body)
+        assert (answer.status_code, answer.json()["message"]) == (400, "Validation failed")
+        assert (await client.patch(f"{CUSTOMERS}/cus_X", json={})).status_code == 404
+
+
+async def test_a_customer_shows_what_is_in_force() -> None:
+    """The purchases that give access now, and no others."""
+    async with client_of() as client:
+        await known(client)
+        await remaining(client)
+        paid = await bought(client, await plan_of(client, price=4900))
+        (purchase,) = (await client.get(f"{CUSTOMERS}/{CUSTOMER}")).json()["purchases"]
+        assert (purchase["reference"], purchase["productName"], purchase["status"]) == (paid, PRODUCT, "active")
 
 
 async def test_products_are_listed_in_pages() -> None:

@@ -94,7 +94,7 @@ async def test_given_references_are_known_to_the_provider() -> None:
     async with client_of() as client:
         await known(client, free_units=10)
         customer = (await client.get(f"/v1/sdk/customers/{CUSTOMER}")).json()
-        assert customer == {"reference": CUSTOMER, "name": "", "email": f"{CUSTOMER}@example.com"}
+        assert customer == {"reference": CUSTOMER, "name": "", "email": f"{CUSTOMER}@example.com", "purchases": []}
         plans = (await client.get(f"/v1/sdk/products/{PRODUCT}/plans")).json()["plans"]
         assert [(plan["reference"], plan["freeUnits"], plan["default"]) for plan in plans] == [
             ("pln_P9Q0R1S2", 10, True)
