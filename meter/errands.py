@@ -116,8 +116,9 @@ class Errands:
     async def _write_receipt(self, write: ReceiptWrite) -> None:
         try:
             offset = await self._receipts.write(write.receipt.partition, receipts.encode(write.receipt))
-        except RecordTooLarge:
-            self._machine.receipt_too_large(write.number)
+        except RecordTooLarge as error:
+            if not self._machine.receipt_too_large(write.number, self._clock.now()):
+                self._waits("receipt", str(error))
         except Unavailable as error:
             self._waits("receipt", str(error))
             self._receipt_failed(write.number)

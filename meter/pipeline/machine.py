@@ -53,9 +53,13 @@ class Machine:
         self, cluster_id: str, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now
     ) -> None:
         """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted."""
+        if self.assignment.partitions():
+            self.revoked(now)
         self._cluster_id = cluster_id
         self._is_handing_over = False
         self.assignment.begin(starts, choice, now.steady_seconds)
+        for write in self._settlement.unacknowledged():
+            self._expect(write)
         self.commits.assigned(self.assignment.positions(), commit_started_at)
 
     def remember(self, partition: int, receipts_offset: int, receipt: Receipt) -> None:
@@ -187,9 +191,9 @@ class Machine:
         """The broker did not take this receipt."""
         self._settlement.failed(number, now.steady_seconds)
 
-    def receipt_too_large(self, number: int) -> None:
-        """The broker does not take a receipt of this size."""
-        self._settlement.too_large(number)
+    def receipt_too_large(self, number: int, now: Now) -> bool:
+        """The broker does not take a receipt of this size; False if it cannot be split, and is only tried again."""
+        return self._settlement.too_large(number, now.steady_seconds)
 
     def dead_letter_written(self, number: int, now: Now) -> None:
         """The broker has acknowledged this dead letter: its event has ended."""
@@ -235,7 +239,7 @@ class Machine:
         self.counts.batches = self._dispatch.batches_by_trigger
         writes = self._settlement.due(now, at_once=self._is_handing_over or self._is_draining)
         for write in writes.receipts:
-            self.assignment.receipt_started(write.receipt.partition, write.number, write.receipt.offsets)
+            self._expect(write)
         positions = self.assignment.positions()
         commit_at = self.commits.due_at(positions, is_holding=self.counts.held > 0)
         commit = None
@@ -252,6 +256,10 @@ class Machine:
             only_refused_held=self._dispatch.has_only_refused() and self._settlement.is_quiet(),
         )
         return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, wake)
+
+    def _expect(self, write: ReceiptWrite) -> None:
+        """From now on this receipt may stand in its topic, acknowledged or not."""
+        self.assignment.receipt_started(write.receipt.partition, write.number, write.receipt.offsets)
 
     def _take_verdicts(self, now: Now) -> None:
         verdicts = self._dispatch.verdicts(now.steady_seconds)

@@ -143,15 +143,25 @@ class Settlement:
         else:
             self._dead_letters.append(write)
 
-    def too_large(self, number: int) -> None:
-        """The broker does not take a receipt of this size: two halves are written instead."""
-        write = self._under_way.pop(number)
+    def too_large(self, number: int, steady_seconds: float) -> bool:
+        """The broker does not take a receipt of this size: two halves are written instead.
+
+        False if it is for one event: nothing is left but to try again until somebody has mended the topic.
+        """
+        write = self._under_way[number]
         if not isinstance(write, ReceiptWrite) or len(write.events) < 2:
-            raise ValueError("a receipt for one event cannot be split")
+            self.failed(number, steady_seconds)
+            return False
+        del self._under_way[number]
         left, right = receipts.halves(write.receipt)
         middle = len(write.events) // 2
         self._receipts.append(ReceiptWrite(self._number(), left, write.events[:middle]))
         self._receipts.append(ReceiptWrite(self._number(), right, write.events[middle:]))
+        return True
+
+    def unacknowledged(self) -> list[ReceiptWrite]:
+        """Receipts that may or may not stand in their topic already."""
+        return [*self._receipts, *(write for write in self._under_way.values() if isinstance(write, ReceiptWrite))]
 
     def is_quiet(self) -> bool:
         """Nothing is to be written and nothing under way."""

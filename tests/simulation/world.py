@@ -210,10 +210,7 @@ class World:
         write = member.writes.pop(self.chance.randrange(len(member.writes)))
         machine, now = member.machine, self.now()
         if isinstance(write, ReceiptWrite) and how == "too_large":
-            if len(write.events) > 1:
-                machine.receipt_too_large(write.number)
-            else:
-                machine.receipt_failed(write.number, now)
+            machine.receipt_too_large(write.number, now)
         elif isinstance(write, ReceiptWrite):
             is_member = member.generation == self.generation
             offset = self.broker.write_receipt(write.receipt, is_member=is_member) if how != "failed" else -1

@@ -58,7 +58,7 @@ def test_w5_a_receipt_that_kafka_does_not_take_is_split() -> None:
     driver = Driver(0)
     driver.feed(0, *records(0, 3))
     driver.answer()
-    driver.machine.receipt_too_large(driver.writes.pop().number)
+    driver.machine.receipt_too_large(driver.writes.pop().number, driver.now)
     driver.step()
     assert len(driver.writes) == 2
     driver.write()

@@ -1,7 +1,5 @@
 """Ends that are still to be written: receipts and dead letters."""
 
-import pytest
-
 from meter.pipeline.now import Now
 from meter.pipeline.settlement import CONFLICT, ReceiptWrite, Settlement
 from tests.builders import OWNER, Most, accepted, batch, event, events
@@ -80,18 +78,19 @@ def test_what_kafka_does_not_take_is_tried_again_later() -> None:
 
 
 def test_a_receipt_that_is_too_large_is_split() -> None:
-    """W5: two halves, each with its own events; again if that is not enough, down to single events."""
+    """W5: two halves, each with its own events; again if that is not enough, down to single events, which wait."""
     writer, sent = settlement(), batch(*events("a", "b", "c"))
     writer.accept(sent, accepted(sent, {2: "plan"}), now())
     (whole,) = due(writer)
-    writer.too_large(whole.number)
+    assert writer.too_large(whole.number, 0.0)
     left, right = due(writer)
     assert ([one.key for one in left.events], left.receipt.keys) == (["a"], ["a"])
     assert ([one.key for one in right.events], right.receipt.undebited) == (["b", "c"], {"1": "plan"})
-    writer.too_large(right.number)
+    assert writer.too_large(right.number, 0.0)
     assert [one.receipt.keys for one in due(writer)] == [["b"], ["c"]]
-    with pytest.raises(ValueError, match="cannot be split"):
-        writer.too_large(left.number)
+    assert not writer.too_large(left.number, 0.0)
+    assert not due(writer, 0.0)
+    assert [one.receipt.keys for one in due(writer, 9.0)] == [["a"]]
 
 
 def test_release_forgets_copies_and_dead_letters_but_no_receipt() -> None:
