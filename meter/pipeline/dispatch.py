@@ -66,7 +66,7 @@ class Dispatch:
         self._queue: deque[Batch] = deque()
         self._in_flight: dict[str, Batch] = {}
         self._cooling: list[Batch] = []
-        self._queue_first = True
+        self._turn = 0
         self._verdicts = Verdicts()
 
     # What comes in
@@ -161,10 +161,17 @@ class Dispatch:
     # Choosing
 
     def _pick(self, now: Now, *, draining: bool) -> Batch | None:
-        """Batches to be tried again and new ones take turns, so that neither starves the other."""
-        self._queue_first = not self._queue_first
-        first, second = (self._queued, self._fresh) if self._queue_first else (self._fresh, self._queued)
-        return first(now, draining) or second(now, draining) or self.refusals.take_due(now.steady_seconds)
+        """Batches to be tried again, new ones and refused events take turns, so that none starves the others."""
+        self._turn += 1
+        sources = (self._queued, self._fresh, self._refused_again)
+        for step in range(len(sources)):
+            batch = sources[(self._turn + step) % len(sources)](now, draining)
+            if batch is not None:
+                return batch
+        return None
+
+    def _refused_again(self, now: Now, draining: bool) -> Batch | None:
+        return self.refusals.take_due(now.steady_seconds)
 
     def _queued(self, now: Now, draining: bool) -> Batch | None:
         for _ in range(len(self._queue)):
@@ -187,8 +194,8 @@ class Dispatch:
 
     def _probe(self, now: Now) -> Batch | None:
         """A single event: refused ones and others take turns, so that the customers differ."""
-        self._queue_first = not self._queue_first
-        refused = self.refusals.take_probe() if self._queue_first else None
+        self._turn += 1
+        refused = self.refusals.take_probe() if self._turn % 2 else None
         if refused is not None:
             return refused
         batch = self._queued(now, draining=True) or self._fresh(now, draining=True)
@@ -243,6 +250,9 @@ class Dispatch:
             self._halve(batch, steady_seconds)
         else:
             self._refuse_one(batch, reason, detail, steady_seconds)
+        self._judge_refusals(detail, steady_seconds)
+
+    def _judge_refusals(self, detail: str, steady_seconds: float) -> None:
         if self.gate.paused == MASS_REFUSAL or self.refusals.is_mass():
             self.gate.pause(MASS_REFUSAL, detail, steady_seconds)
         else:
@@ -255,14 +265,14 @@ class Dispatch:
             self._requeue(batch, steady_seconds)
 
     def _too_large(self, batch: Batch, steady_seconds: float) -> None:
-        event = batch.events[0]
+        """A single event is treated as any refused one: somebody on the way may have become too narrow for all."""
         if len(batch.events) > 1:
             self._body_limit = max(MIN_BODY_BYTES, min(self._body_limit, batch.body_bytes() / 2))
             self._halve(batch, steady_seconds)
-        elif event.epoch in self._live:
-            self._verdicts.parked.append(Parked(event, "too_large", f"{batch.body_bytes()} bytes are too large"))
         else:
-            self._requeue(batch, steady_seconds)
+            detail = f"{batch.body_bytes()} bytes are too large"
+            self._refuse_one(batch, "too_large", detail, steady_seconds)
+            self._judge_refusals(detail, steady_seconds)
 
     def _halve(self, batch: Batch, steady_seconds: float) -> None:
         middle = len(batch.events) // 2

@@ -12,7 +12,7 @@ from meter.pipeline.batch import Batch
 from meter.pipeline.event import UsageEvent
 
 RECENT_EVENTS = 200
-Reason = Literal["rejected", "unknown_customer"]
+Reason = Literal["rejected", "too_large", "unknown_customer"]
 
 
 class Refusal(NamedTuple):
@@ -114,7 +114,7 @@ class Refusals:
         return min(step, max(0.1, left)) if left > 0 else step
 
     def _is_parkable(self, refusal: Refusal) -> bool:
-        if refusal.reason == "rejected":
+        if refusal.reason != "unknown_customer":
             return refusal.refused_at < self._accepted_from
         waited = refusal.refused_at - refusal.first_at >= self._wait_seconds
         return waited and refusal.first_at < self._accepted_from

@@ -101,10 +101,10 @@ def test_p7_a_single_event_that_is_too_large_is_parked_and_the_others_are_billed
     driver.feed(0, *records(0, 3))
     while driver.sends:
         driver.answer(TooLarge() if "k1" in keys(driver.sends[0]) else None)
-    driver.write()
-    assert driver.reasons() == ["too_large"]
     driver.feed(0, *records(3, 6))
     assert [keys(batch) for batch in driver.sends] == [["k3", "k4", "k5"]]
+    driver.bill()
+    assert driver.reasons() == ["too_large"]
 
 
 def test_p8_a_day_of_retry_after_is_not_waited() -> None:

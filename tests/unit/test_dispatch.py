@@ -2,6 +2,7 @@
 
 import math
 
+from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.outcome import NotSent, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, accepted, keys, record, records
 
@@ -116,14 +117,46 @@ def test_a_body_that_is_too_large_is_halved_and_the_limit_learned() -> None:
 
 
 def test_a_single_event_that_is_too_large_is_parked() -> None:
-    """P7: it can never become smaller."""
+    """P7: once another one got through; a proxy that became too narrow for everybody parks nothing."""
     driver = Driver(0)
     driver.feed(0, *records(0, 1))
     driver.pass_time(1.0)
     driver.answer(TooLarge())
-    driver.write()
+    assert driver.writes == []
+    driver.feed(0, *records(1, 4))
+    driver.bill()
     assert driver.reasons() == ["too_large"]
-    assert driver.position() == 1
+    assert driver.position() == 4
+
+
+def test_a_provider_to_whom_everything_is_too_large_parks_nothing() -> None:
+    """Invariant 7: a topic is never emptied into the dead letters."""
+    driver = Driver(0)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(9)))
+    for _ in range(100):
+        while driver.sends:
+            driver.answer(TooLarge())
+        driver.pass_time(1.0)
+    assert (driver.kept.dead, driver.machine.gate.state()) == ([], "paused")
+    for _ in range(5):
+        driver.pass_time(11.0)
+        driver.bill()
+    assert driver.ends() == {"consumed": 9, "accepted": 9}
+
+
+def test_under_full_load_refused_events_are_tried_again() -> None:
+    """P3: there is always a full batch of new events; an unknown customer has its turn all the same."""
+    driver = Driver(0, max_in_flight=1, max_held_events=10_000, batch=BatchLimits(3, 100_000, 1.0))
+    driver.feed(0, record(0, "early"))
+    driver.pass_time(1.0)
+    driver.answer(UnknownCustomer("Customer not found"))
+    driver.feed(0, *records(1, 301))
+    tried_again = False
+    for _ in range(60):
+        driver.seconds += 0.1
+        tried_again |= keys(driver.answer()) == ["early"]
+        driver.write()
+    assert tried_again
 
 
 def test_an_unknown_customer_alone_is_tried_again() -> None:
