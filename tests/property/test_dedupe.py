@@ -50,5 +50,5 @@ class WindowMachine(RuleBasedStateMachine):
         assert len(self.window) == len(self.model)
 
 
-WindowMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+WindowMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
 TestWindow = WindowMachine.TestCase

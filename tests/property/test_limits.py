@@ -212,4 +212,4 @@ class Limits(RuleBasedStateMachine):
 
 
 TestLimits = Limits.TestCase
-TestLimits.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestLimits.settings = settings(max_examples=150, stateful_step_count=30)

@@ -59,7 +59,7 @@ BODIES = (
 
 
 @given(path=st.sampled_from(PATHS + CONTROLS), body=BODIES.map(lambda value: json.dumps(value).encode()) | st.binary())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200)
 def test_no_body_whatsoever_gives_a_500(path: str, body: bytes) -> None:
     """Every body gets 200, 201, 400, 404 or 409 with JSON, and what was kept can be shown."""
 
@@ -102,7 +102,7 @@ GOOD_EVENTS = st.fixed_dictionaries(
 
 
 @given(calls=st.lists(st.lists(GOOD_EVENTS, min_size=1, max_size=6), max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150)
 def test_units_posted_are_the_remaining_lost(calls: list[list[dict[str, Any]]]) -> None:
     """What the allowance loses is the units of the first of each key that succeeded this month, and nothing else.
 
@@ -134,7 +134,7 @@ EDGES = st.sampled_from([NOW - 30 * 86400, NOW - 30 * 86400 - 0.001, NOW + 86400
 
 
 @given(events=st.lists(NEARLY_EVENTS | GOOD_EVENTS | EDGES, min_size=1, max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300)
 def test_both_readers_agree(events: list[dict[str, Any]]) -> None:
     """The quick reader takes nothing that the thorough one refuses, and reads the same out of it."""
     body = json.dumps({"events": events}).encode()

@@ -31,7 +31,7 @@ STEPS = st.lists(st.integers(1, 500) | st.lists(EVENTS, min_size=1, max_size=5),
 
 
 @given(steps=STEPS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_credits_given_are_credits_taken_and_left(steps: list[int | list[dict[str, Any]]]) -> None:
     """Given = debited + balance, never below zero; each debit is price x units, or all that was left.
 
