@@ -1,16 +1,16 @@
 """Every error that meter raises, named by what the caller does next.
 
-    MeterError
-    ├── UserMistake          say it in one sentence, exit 2
-    │   ├── BadConfiguration   every fault of the settings at once
-    │   └── NoStartingPoint    a group without offsets on a topic with records
-    ├── CommandFailed        say it in one sentence, exit 1
-    ├── Unavailable          wait and try again: the other side is away
-    │   └── Unauthenticated    it is there, but does not accept who we are
-    ├── Redelivered          forget it: the partition is no longer ours, its events come again
-    ├── LostRange            go on at the log's start and say what is missing
-    ├── RecordTooLarge       make the record smaller: split or cut it
-    └── Stuck                stop the process: only a restart can help
+MeterError
+├── UserMistake          say it in one sentence, exit 2
+│   ├── BadConfiguration   every fault of the settings at once
+│   └── NoStartingPoint    a group without offsets on a topic with records
+├── CommandFailed        say it in one sentence, exit 1
+├── Unavailable          wait and try again: the other side is away
+│   └── Unauthenticated    it is there, but does not accept who we are
+├── Redelivered          forget it: the partition is no longer ours, its events come again
+├── LostRange            go on at the log's start and say what is missing
+├── RecordTooLarge       make the record smaller: split or cut it
+└── Stuck                stop the process: only a restart can help
 """
 
 from collections.abc import Sequence
