@@ -84,7 +84,7 @@ class Worker:
         try:
             async with self._tasks:
                 background = [self._spawn(self._step_forever()), self._spawn(self._watch_ends())]
-                await unless_stopped(stop, self._join_and_poll())
+                await unless_stopped(stop, self._join_and_poll(stop))
                 await self._drain(drain_timeout_seconds)
                 for task in background:
                     task.cancel()
@@ -98,10 +98,10 @@ class Worker:
 
     # In
 
-    async def _join_and_poll(self) -> None:
+    async def _join_and_poll(self, stop: asyncio.Event) -> None:
         await self._source.start(self.membership.on_revoked, self.membership.on_assigned)
         log.info("group.joined", topic=self._topic)
-        while True:
+        while not stop.is_set():  # asked as well: in some library on the way a cancellation may get lost
             try:
                 polled = await self._source.poll(RECORDS_PER_POLL, POLL_TIMEOUT_SECONDS)
             except LostRange as lost:

@@ -9,6 +9,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from meter.errors import LostRange, RecordTooLarge, Redelivered, Unavailable
 from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
@@ -167,10 +168,9 @@ class FakeSource:
                 remaining = deadline - asyncio.get_running_loop().time()
                 if taken or remaining <= 0:
                     return taken
-                try:
-                    await asyncio.wait_for(self.awake.wait(), remaining)
-                except TimeoutError:
-                    return {}
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(remaining):
+                        await self.awake.wait()
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._paused |= set(partitions) & self._positions.keys()

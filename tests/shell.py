@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from meter.membership import MembershipOptions
@@ -20,11 +21,11 @@ from tests.clocks import RunningClock
 from tests.fakes import FakeBilling
 from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
 from tests.records import as_json
-from tests.waiting import eventually
 
 TOPIC, RECEIPTS, LETTERS = "usage-events", "usage-events-receipts", "usage-events-dead-letters"
 LIMIT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.01
+PAUSE_SECONDS = 0.005
 
 
 class Least:
@@ -66,9 +67,12 @@ class World:
         """The keys in the receipts, in their order."""
         return [key for receipt in self.receipts(partition) for key in receipt.keys]
 
-    async def until(self, condition: Any, what: str) -> None:
-        """Waits for it."""
-        await eventually(condition, LIMIT_SECONDS, what)
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Waits for it, and fails after some seconds."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"still not: {what}"
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def turns(self, times: int = 50) -> None:
         """The loop goes round: whatever can happen without time passing has happened."""
@@ -157,6 +161,7 @@ class Process(World):
 
     async def ended(self) -> None:
         """Whatever was produced has ended and is committed, in all partitions."""
+        self.clock.turn(1.0)  # a commit that waits for others to ride with it is due
         await self.until(self._is_all_committed, "everything is committed")
 
     def _is_all_committed(self) -> bool:

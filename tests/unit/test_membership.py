@@ -1,0 +1,159 @@
+"""Taking partitions over and handing them on."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from meter.errors import NoStartingPoint
+from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
+from tests.shell import RECEIPTS, TOPIC, Process, World
+
+# Where partitions begin
+
+
+async def test_every_partition_has_a_commit_before_its_first_record() -> None:
+    """S3: an empty one too, with the choice that was made: later events are no reason to ask again."""
+    meter = Process(start_from="refuse")
+    async with meter.running():
+        await meter.joined()
+        assert (meter.committed(0), meter.committed(1)) == (0, 0)
+    note = decode_note(meter.group.commits[1].metadata)
+    assert note.choice is not None
+    assert (note.choice.start_from, note.choice.partitions) == ("earliest", 2)
+
+
+async def test_latest_begins_at_the_end_as_of_now() -> None:
+    """What came before is not billed, what comes from now on is."""
+    meter = Process(start_from="latest")
+    meter.produce("before")
+    meter.clock.turn(1.0)
+    async with meter.running():
+        await meter.joined()
+        meter.produce("after")
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"after"}
+
+
+async def test_a_choice_of_somebody_who_died_holds_as_of_its_time() -> None:
+    """S2: partition 0 was committed with the choice, partition 1 was not."""
+    meter = Process(start_from="refuse")
+    meter.produce("before", partition=1)
+    meter.clock.turn(1.0)
+    choice = Choice("latest", meter.clock.now().wall_seconds, 2)
+    meter.group.commits[0] = Committed(0, encode_note(CommitNote(choice)))
+    meter.clock.turn(1.0)
+    meter.produce("after", partition=1)
+    async with meter.running():
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"after"}
+
+
+async def test_an_added_partition_begins_at_its_beginning() -> None:
+    """S4: whatever the choice was, it was about the partitions that there were."""
+    meter = Process(start_from="latest")
+    async with meter.running():
+        await meter.joined()
+        for topic in (RECEIPTS, TOPIC):
+            meter.cluster.create_topic(topic, 3)
+        meter.produce("new", partition=2)
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"new"}
+
+
+async def test_a_commit_out_of_retention_is_loud() -> None:
+    """S5: it goes on at the first record kept, and says how many are missing."""
+    meter = Process()
+    meter.produce("a", "b", "c")
+    meter.group.commits[0] = Committed(0, encode_note(CommitNote(Choice("earliest", 0.0, 2))))
+    meter.cluster.log(TOPIC, 0).expire(2)
+    with capture_logs() as lines:
+        async with meter.running():
+            await meter.ended()
+    assert meter.billing.rows.keys() == {"c"}
+    assert meter.machine.counts.lost_records == 2
+    assert [line["records"] for line in lines if line["event"] == "records.lost"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(30, "30 seconds old"), (150, "2 minutes old"), (90 * 60, "90 minutes old"), (5 * 86_400, "5 days old")],
+)
+async def test_the_age_of_the_oldest_record_is_told_to_who_has_to_choose(seconds: float, words: str) -> None:
+    """In words of a size that one can judge."""
+    meter = Process(start_from="refuse")
+    meter.produce("a")
+    meter.clock.turn(seconds)
+    with pytest.raises(NoStartingPoint, match=words):
+        async with meter.running() as task:
+            await meter.until(task.done, "refused")
+
+
+# The window
+
+
+async def test_no_record_comes_before_the_window_is_filled() -> None:
+    """Its receipts cannot be read for a while: that is said once, and nothing is billed meanwhile."""
+    meter = Process()
+    meter.cluster.faults.fail("receipts.end", times=2)
+    meter.produce("a")
+    with capture_logs() as lines:
+        async with meter.running():
+            await meter.until(lambda: meter.standing.worker and meter.standing.worker.membership.joined, "joined")
+            assert any(reason.startswith("window_filling") for reason in meter.standing.reasons())
+            assert meter.machine.counts.consumed == 0
+            await meter.ended()
+    assert [line["event"] for line in lines].count("window.waits") == 2  # one for each partition
+    assert meter.events == {"consumed": 1, "accepted": 1}
+
+
+# Several members
+
+
+async def test_two_members_bill_everything_once() -> None:
+    """One joins while the other is at work, and later leaves."""
+    world = World(partitions=4)
+    first, second = Process(world), Process(world)
+    keys = [f"k{number}" for number in range(200)]
+    async with first.running():
+        await first.joined()
+        for number, key in enumerate(keys[:100]):
+            world.produce(key, partition=number % 4)
+        async with second.running():
+            await second.joined()
+            for number, key in enumerate(keys[100:]):
+                world.produce(key, partition=number % 4)
+            await second.ended()
+        await first.until(lambda: len(first.machine.assignment.partitions()) == 4, "has them all")
+    assert world.billing.rows.keys() == set(keys)
+    assert world.billing.collisions == []
+    assert world.billing.duplicates_total == 0
+    assert second.machine.counts.consumed > 0
+
+
+async def test_a_member_without_partitions_is_ready() -> None:
+    """More replicas than partitions: the spare one waits for its turn and says so to nobody."""
+    world = World(partitions=1)
+    first, second = Process(world), Process(world)
+    async with first.running():
+        await first.joined()
+        async with second.running():
+            await second.joined()
+            assert len(first.machine.assignment.partitions()) + len(second.machine.assignment.partitions()) == 1
+
+
+async def test_a_hand_over_does_not_wait_for_ever() -> None:
+    """A provider that never answers costs its limit; then the partition goes on to somebody else."""
+    meter = Process()
+    meter.billing.open.clear()
+    meter.produce("a")
+    async with meter.running():
+        await meter.until(lambda: meter.billing.requests_total, "a request is under way")
+        generation = meter.group.generation
+        with capture_logs() as lines:
+            meter.group.rebalance()
+            await meter.turns()
+            meter.clock.turn(12.1)
+            await meter.until(lambda: meter.group.generation > generation, "the rebalance goes on")
+        assert [line["log_level"] for line in lines if line["event"] == "hand_over.incomplete"] == ["warning"]
+        meter.billing.open.set()
+        await meter.ended()
+    assert meter.events == {"consumed": 2, "released": 1, "duplicate": 1}

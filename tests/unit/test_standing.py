@@ -1,0 +1,155 @@
+"""How this replica stands: what operators are shown, and what the orchestrator is told."""
+
+import pytest
+
+from meter.metrics import Metrics
+from meter.pipeline.outcome import Refusal, Refused
+from meter.pipeline.start import Bounds
+from meter.standing import Standing
+from tests.builders import Driver, records
+from tests.clocks import HandClock
+from tests.shell import Process
+
+
+class Replica:
+    """A member whose machine is driven by hand."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.driver = Driver(0, 1, at=100.0)
+        self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, 60.0)
+        self.standing.worker = self.worker = Process().worker()
+        self.standing.kafka_trouble = None
+        self.worker.membership.joined = True
+        self.worker.last_step_at = 100.0
+
+    def reasons(self) -> list[str]:
+        """Their names."""
+        return [reason.split(":")[0] for reason in self.standing.reasons()]
+
+    def pass_time(self, seconds: float) -> None:
+        """The worker goes on asking."""
+        self.clock.turn(seconds)
+        self.worker.last_step_at = self.clock.now().steady_seconds
+
+
+def test_status_is_what_the_interface_promises() -> None:
+    """Events by end, partitions with their lag, and how billing stands."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    replica.driver.bill()
+    replica.driver.pass_time(0.5)
+    replica.worker.ends = {0: Bounds(0, 5)}
+    status = replica.standing.status()
+    assert status["events"] == {
+        "consumed": 3, "accepted": 3, "duplicate": 0, "dead_lettered": 0, "released": 0, "held": 0
+    }  # fmt: skip
+    assert status["partitions"] == [
+        {"partition": 0, "position": 3, "committed": 3, "end": 5, "lag": 2},
+        {"partition": 1, "position": 0, "committed": 0, "end": None, "lag": None},
+    ]
+    assert status["billing"] == {"state": "ok", "reason": None, "detail": ""}
+    assert (status["ready"], status["reasons"]) == (True, [])
+
+
+def test_a_lag_that_nobody_knows_is_no_zero() -> None:
+    """The ends of the log cannot be had: the metric is absent, not good."""
+    replica = Replica()
+    assert replica.standing.readings().lags == {}
+    replica.worker.ends = {0: Bounds(0, 5)}
+    assert replica.standing.readings().lags == {0: 5}
+
+
+def test_the_age_of_the_last_commit_is_measured() -> None:
+    """From the moment the broker accepted it; before the first one it is unknown."""
+    replica = Replica()
+    assert replica.standing.readings().commit_age_seconds is None
+    replica.driver.feed(0, *records(0, 3))
+    replica.driver.bill()
+    replica.driver.pass_time(0.5)
+    replica.clock.turn(10.0)
+    age = replica.standing.readings().commit_age_seconds
+    assert age is not None
+    assert 9.0 < age <= 10.0
+
+
+def test_a_replica_that_is_not_connected_is_not_ready_but_alive() -> None:
+    """A restart would not bring the broker back."""
+    replica = Replica()
+    replica.standing.worker, replica.standing.kafka_trouble = None, "127.0.0.1:9092 does not answer"
+    assert replica.reasons() == ["kafka", "kafka_not_joined"]
+    assert replica.standing.alive()
+
+
+def test_a_provider_that_fails_for_some_seconds_is_a_reason_until_it_answers() -> None:
+    """One failed request is weather."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    replica.standing.batch_answered("retry", 0.1)
+    assert replica.reasons() == []
+    replica.pass_time(6.0)
+    replica.standing.batch_answered("retry", 0.1)
+    assert replica.reasons() == ["billing_unreachable"]
+    replica.standing.batch_answered("rejected", 0.1)
+    assert replica.reasons() == []
+
+
+def test_a_replica_that_holds_nothing_does_not_stay_unready() -> None:
+    """What was failing went to somebody else with its partition: nobody here will ever see it succeed."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    replica.standing.batch_answered("retry", 0.1)
+    replica.pass_time(6.0)
+    assert replica.reasons() == ["billing_unreachable"]
+    replica.driver.revoke()
+    replica.driver.assign(0)
+    assert replica.reasons() == []
+
+
+def test_a_refused_key_is_the_reason_and_no_restart_helps() -> None:
+    """Held for hours, and alive all the same: everybody knows why."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    replica.driver.answer(Refused(Refusal.UNAUTHORIZED, "Invalid API key"))
+    replica.pass_time(3600.0)
+    assert replica.reasons() == ["billing_paused"]
+    assert replica.standing.alive()
+
+
+def test_held_events_that_never_end_without_a_reason_are_a_case_for_a_restart() -> None:
+    """After `run.stuck_after_seconds`; while anything moves there is none."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    assert replica.standing.alive()
+    replica.pass_time(59.0)
+    assert replica.standing.alive()
+    replica.pass_time(2.0)
+    assert not replica.standing.alive()
+    assert replica.reasons() == ["stuck"]
+
+
+def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
+    """Unless it is not supposed to turn: a worker that is leaving may take its time."""
+    replica = Replica()
+    replica.clock.turn(9.0)
+    assert replica.standing.alive()
+    replica.clock.turn(2.0)
+    assert not replica.standing.alive()
+    replica.worker.last_step_at = None
+    assert replica.standing.alive()
+
+
+@pytest.mark.parametrize("reason", ["receipts cannot be written", None])
+def test_a_write_that_waits_is_a_reason_as_long_as_it_does(reason: str | None) -> None:
+    """And no longer."""
+    replica = Replica()
+    replica.standing.write_waits("something else")
+    replica.standing.write_waits(reason)
+    assert replica.reasons() == (["kafka_write"] if reason else [])
+
+
+def test_a_draining_replica_is_not_ready() -> None:
+    """So that nobody asks it for limits any more."""
+    replica = Replica()
+    replica.standing.draining = True
+    assert replica.reasons() == ["draining"]
