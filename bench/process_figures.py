@@ -14,6 +14,16 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_SECOND
 
 
+def core_seconds(core: int) -> float:
+    """How long this core has worked since the machine was started, for whomever."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, interrupts, soft_interrupts, *_ = map(int, ticks)
+            return (user + nice + system + interrupts + soft_interrupts) / _TICKS_PER_SECOND
+    return 0.0
+
+
 def resident_mebibytes(pid: int | str = "self") -> float:
     """The most that it ever had in memory."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -59,6 +59,7 @@ def _figures(events: int) -> Iterable[_Figure]:
     yield _Figure("meter: events per wall second", lambda one: events / one.meter.wall_seconds)
     yield _Figure("meter: CPU microseconds per event", lambda one: 1e6 * one.meter.cpu_seconds / events)
     yield _Figure("meter: resident MiB at most", lambda one: one.meter.resident_mebibytes)
+    yield _Figure("its core, % used by others", lambda one: 100 * one.meter.others_seconds / one.meter.wall_seconds)
     yield _Figure("meter / bare loop, in CPU", lambda one: one.bare.cpu_seconds / one.meter.cpu_seconds)
     yield _Figure("limits: answers per second", lambda one: one.meter.limits.answers_per_second)
     yield _Figure("limits: p50 milliseconds", lambda one: one.meter.limits.p50_milliseconds)

@@ -14,7 +14,7 @@ import msgspec
 from bench.bare_loop import BareFigures
 from bench.events import TOPIC
 from bench.limits_load import LimitsFigures
-from bench.process_figures import cores, cpu_seconds, resident_mebibytes, started_on
+from bench.process_figures import core_seconds, cores, cpu_seconds, resident_mebibytes, started_on
 from bench.sink import Totals
 from meter.demo.processes import Program
 from meter.errors import CommandFailed
@@ -37,6 +37,8 @@ class MeterFigures(msgspec.Struct):
 
     cpu_seconds: float
     wall_seconds: float
+    others_seconds: float
+    """How long its core worked for other processes meanwhile: they cost it time and caches."""
     resident_mebibytes: float
     sink: Totals
     limits: LimitsFigures
@@ -85,24 +87,31 @@ class Trial:
             _await(lambda: _answers(status), START_LIMIT_SECONDS, "meter does not start")
             load = self._python("bench.limits_load", str(http_port), str(result))
             with _stopping(load):
-                cpu, wall = self._bill(program.pid, status, sink)
+                cpu, wall, others = self._bill(program.pid, status, sink)
             resident = resident_mebibytes(program.pid)
             totals = msgspec.convert(_get(sink, "/totals"), Totals)
         limits = msgspec.json.decode(result.read_bytes(), type=LimitsFigures)
-        return MeterFigures(cpu, wall, resident, totals, limits)
+        return MeterFigures(cpu, wall, others, resident, totals, limits)
 
-    def _bill(self, pid: int, status: httpx.Client, sink: httpx.Client) -> tuple[float, float]:
-        """CPU and wall seconds from the first record until everything is committed."""
-        while True:
-            cpu, wall = cpu_seconds(pid), time.monotonic()
-            if _get(status, "/status")["events"]["consumed"]:
-                break
+    def _bill(self, pid: int, status: httpx.Client, sink: httpx.Client) -> tuple[float, float, float]:
+        """From the first record until everything is committed: its CPU, the wall's, and the others' CPU seconds."""
+        (core, *_) = UNDER_TEST
+        before = cpu_seconds(pid), time.monotonic(), core_seconds(core)
+        while not _get(status, "/status")["events"]["consumed"]:
+            before = cpu_seconds(pid), time.monotonic(), core_seconds(core)
             time.sleep(_POLL_SECONDS)
-        seen, seen_at, scraped_at = 0, wall, wall
+        self._wait_for_the_last(status, sink)
+        after = cpu_seconds(pid), time.monotonic(), core_seconds(core)
+        cpu, wall, all_cpu = (end - start for start, end in zip(before, after, strict=True))
+        return cpu, wall, max(0.0, all_cpu - cpu)
+
+    def _wait_for_the_last(self, status: httpx.Client, sink: httpx.Client) -> None:
+        """Asks the provider, which is not measured; meter only at the end, and for its metrics once a second."""
+        seen, seen_at, scraped_at = 0, time.monotonic(), time.monotonic()
         while True:
             keys = _get(sink, "/totals")["keys"]
             if keys >= self._events and _is_done(_get(status, "/status"), self._events):
-                return cpu_seconds(pid) - cpu, time.monotonic() - wall
+                return
             now = time.monotonic()
             if keys != seen:
                 seen, seen_at = keys, now
