@@ -112,11 +112,11 @@ class Worker:
     async def _take(self, polled: Mapping[int, Sequence[Record]]) -> None:
         epochs = self._machine.assignment.live_epochs()
         for partition, records in polled.items():
+            await asyncio.sleep(0)  # taking them from the client took a while, too
             if self._machine.assignment.live_epochs() != epochs:
                 return  # a rebalance in between: whoever has the partition now reads them from the commit on
             self._machine.records(partition, records, self._clock.now())
             self._something_changed.set()
-            await asyncio.sleep(0)
         now = self._clock.now().steady_seconds
         if not polled or now - self._advanced_at >= POSITIONS_EVERY_SECONDS:
             self._advanced_at = now
@@ -136,13 +136,11 @@ class Worker:
     # Next
 
     async def _step_forever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            wait_seconds = self._step()
-            try:
-                async with asyncio.timeout(wait_seconds):
-                    await self._something_changed.wait()
-            except TimeoutError:
-                pass
+            waking = loop.call_later(self._step(), self._something_changed.set)
+            await self._something_changed.wait()
+            waking.cancel()
             self._something_changed.clear()
 
     def _step(self) -> float:

@@ -148,8 +148,8 @@ class Machine:
     def _admit(self, partition: int, events: Sequence[UsageEvent], now: Now) -> None:
         known = self.window.lookup([event.key for event in events])
         copies: list[UsageEvent] = []
-        for index, digest in known.items():
-            self._copy_of(digest, events[index], copies)
+        for index in sorted(known):
+            self._copy_of(known[index], events[index], copies)
         self._settlement.duplicates(partition, copies, now.steady_seconds)
         new = [event for index, event in enumerate(events) if index not in known] if known else events
         self._take_turn(self._holding.claim(new), now)
