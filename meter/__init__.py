@@ -123,6 +123,11 @@ sandbox/               the provider in a box; imports nothing from the rest
   purchasing.py          how a purchase begins
   activation.py          puts a customer on a plan
   credits.py             credits over REST
+  sessions.py            checkout and customer sessions over REST
+  checkout.py            what happens when a customer has paid
+  meter_events.py        measurements that nobody bills
+  merchant.py            who sells
+  user_info.py           what an account page wants to know
   routes.py              which of the provider's paths leads where
   store.py               SQLite, one transaction a call
   faults.py              lists of faults

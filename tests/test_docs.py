@@ -24,6 +24,7 @@ from meter.settings import load
 from tests import doc_tables
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
 from tests.records import FakeRecord
+from tests.sandboxes import LIMITS, client_of
 
 EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
 
@@ -181,6 +182,19 @@ def test_every_program_in_a_document_compiles(document: Path) -> None:
     """The producer is also run against a broker, in the integration tests."""
     for block in blocks(document, "python"):
         compile(block, str(document), "exec")
+
+
+async def test_what_the_readme_tells_the_sandbox_is_what_it_understands() -> None:
+    """After the two calls to copy, the customer of the examples may go on with the product of the examples."""
+    lines = "\n".join(blocks(README, "sh"))
+    calls = re.findall(r"^curl -d '([^']+)' http://127\.0\.0\.1:8484(\S+)$", lines, re.MULTILINE)
+    assert len(calls) == 2
+    async with client_of() as client:
+        for body, path in calls:
+            (await client.post(path, content=body)).raise_for_status()
+        question = {"customerRef": "cus_A1B2C3D4", "productRef": "prd_P9Q0R1S2"}
+        answer = (await client.post(LIMITS, json=question)).raise_for_status().json()
+    assert (answer["withinLimits"], answer["remaining"]) == (True, 100)
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
