@@ -7,6 +7,7 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.purchasing import Purchasing
+from meter.sandbox.sessions import Sessions
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 
@@ -14,8 +15,9 @@ from meter.sandbox.store import Store
 class Activation:
     """The activation route."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, purchasing: Purchasing) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, purchasing: Purchasing, sessions: Sessions) -> None:
         self._store = store
+        self._sessions = sessions
         self._catalogue = catalogue
         self._purchasing = purchasing
 
@@ -34,7 +36,8 @@ class Activation:
         if current is not None and current.plan.reference == plan_ref and current.holds_at(iso(call.now)):
             return _answer("already_active", purchaseRef=current.reference)
         if plan.price > 0:
-            return _answer("payment_required", currency=plan.currency)
+            checkout = self._sessions.checkout(call, customer_ref, product_ref, plan_ref)
+            return _answer("payment_required", currency=plan.currency, **checkout)
         if plan.takes_credits:
             return self._with_credits(call, customer_ref, plan, current)
         return self._begun(call, customer_ref, plan)
@@ -52,7 +55,8 @@ class Activation:
         waits = current is not None and current.status == "pending" and current.plan.reference == plan.reference
         if not paid and not waits:
             self._purchasing.begin(call.environment, customer_ref, plan, call.now, status="pending")
-        return _answer("topup_required", **credit)
+        checkout = self._sessions.checkout(call, customer_ref, plan.product_ref, plan.reference, purpose="credit_topup")
+        return _answer("topup_required", **credit, **checkout)
 
     def _begun(self, call: Call, customer_ref: str, plan: Plan, **more: Any) -> Answer:
         purchase = self._purchasing.begin(call.environment, customer_ref, plan, call.now)

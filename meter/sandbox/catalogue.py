@@ -1,4 +1,4 @@
-"""Customers, products, plans and purchases of both environments: held in memory, written through to the store."""
+"""What both environments know by reference: held in memory, written through to the store."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.entries import Customer, Plan, Product, Purchase
+from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Session
 from meter.sandbox.ledger import Credit
 from meter.sandbox.store import Store
 
@@ -20,12 +20,13 @@ class Shelf:
         self.customers_by_external_ref: dict[str, Customer] = {}
         self.products: dict[str, Product] = {}
         self.plans: dict[str, dict[str, Plan]] = {}
+        self.sessions: dict[str, Session] = {}
         self.purchases: dict[str, Purchase] = {}
         self.current: dict[tuple[str, str], Purchase] = {}
         """The latest purchase of each customer and product, ended or not."""
         self._purchases_by_customer: dict[str, dict[str, Purchase]] = {}
 
-    def place(self, entry: Customer | Product | Plan | Purchase) -> None:
+    def place(self, entry: AnyEntry) -> None:
         """Put an entry where it is found, in place of an earlier one with its reference."""
         match entry:
             case Customer():
@@ -36,6 +37,8 @@ class Shelf:
                 self.plans.setdefault(entry.product_ref, {})[entry.reference] = entry
             case Purchase():
                 self._place_purchase(entry)
+            case Session():
+                self.sessions[entry.reference] = entry
 
     def discard(self, entry: Product | Plan) -> None:
         """Take an entry away; what points to it stays."""
@@ -80,7 +83,7 @@ class Shelf:
 class Catalogue:
     """The shelves of both environments; what `put` has taken survives the process."""
 
-    KINDS: tuple[type[Customer | Product | Plan | Purchase], ...] = (Customer, Product, Plan, Purchase)
+    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session)
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -93,7 +96,7 @@ class Catalogue:
     def put(
         self,
         environment: int,
-        entries: Iterable[Customer | Product | Plan | Purchase],
+        entries: Iterable[AnyEntry],
         credits_changed: Sequence[Credit] = (),
     ) -> None:
         """Keep entries, and changes of credits that belong to them, all or none."""

@@ -8,6 +8,7 @@ PUT    /sandbox/faults                    a list of faults in place of all other
 DELETE /sandbox/faults                    no faults
 POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., "environment"?}, or a list of them
 POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
+POST   /sandbox/checkout-sessions/{id}    the customer has paid; {"credits"?} for a session about credits
 POST   /sandbox/purchases                 {"customerRef", "productRef", "planRef", "environment"?}: bought and paid
 """
 
@@ -18,6 +19,7 @@ import msgspec
 
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.checkout import Checkout
 from meter.sandbox.customers import read_customer
 from meter.sandbox.customers import shown as shown_customer
 from meter.sandbox.entries import Customer, Plan, Product
@@ -46,6 +48,7 @@ class Controls:
         self._catalogue = catalogue
         self._faults = faults
         self._first_faults = first_faults
+        self._checkout = Checkout(store, catalogue)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each control."""
@@ -59,6 +62,7 @@ class Controls:
             ("POST", "/sandbox/customers", self.put_customers),
             ("POST", "/sandbox/products", self.put_products),
             ("POST", "/sandbox/purchases", self.buy),
+            ("POST", "/sandbox/checkout-sessions/{session}", self._checkout.complete),
         ]
 
     def totals(self, _: Call) -> Answer:

@@ -134,3 +134,27 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     def holds_at(self, moment: str) -> bool:
         """Whether the customer may use the product on it at that moment."""
         return self.status == "active" and (self.end_date is None or moment < self.end_date)
+
+
+class Session(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A link that a customer may follow for a while; `kind` is checkout or customer."""
+
+    reference: str
+    kind: str
+    customer_ref: str
+    created_at: str
+    expires_at: str
+    product_ref: str | None = None
+    plan_ref: str | None = None
+    purpose: str | None = None
+    return_url: str | None = None
+    used_at: str | None = None
+
+    def status_at(self, moment: str) -> str:
+        """active, used or expired at a moment in the form of `errors.iso`."""
+        if self.used_at is not None:
+            return "used"
+        return "active" if moment < self.expires_at else "expired"
+
+
+AnyEntry = Customer | Product | Plan | Purchase | Session

@@ -7,6 +7,7 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.purchasing import Purchasing
+from meter.sandbox.sessions import Sessions
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 from meter.sandbox.timestamps import month_of
@@ -18,14 +19,15 @@ UNLIMITED = 999_999
 class Limits:
     """The limits route."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, sessions: Sessions) -> None:
         self._store = store
+        self._sessions = sessions
         self._catalogue = catalogue
         self._purchasing = Purchasing(catalogue)
 
     def check(self, call: Call) -> Answer:
         """`POST /v1/sdk/limits`: puts a customer without a purchase on a free default plan, then counts."""
-        customer_ref, product_ref, meter_name = _read(call)
+        customer_ref, product_ref, meter_name, with_checkout = _read(call)
         shelf = self._catalogue[call.environment]
         if customer_ref not in shelf.customers or product_ref not in shelf.products:
             raise ProviderError(404, "Customer or product not found")
@@ -36,7 +38,7 @@ class Limits:
         answer: dict[str, Any] = {"withinLimits": False, "remaining": 0, "meterName": meter_name}
         plan = purchase.plan if purchase is not None else default
         if purchase is not None:
-            remaining = self._remaining(call, purchase) if purchase.status == "active" else 0
+            remaining = self.remaining(call, purchase) if purchase.status == "active" else 0
             answer["remaining"] = remaining
             answer["withinLimits"] = remaining > 0
             answer["plan"] = purchase.plan.reference
@@ -44,11 +46,13 @@ class Limits:
             answer["activationRequired"] = True
         if plan is not None and plan.takes_credits:
             answer |= self._credit(call.environment, customer_ref, plan)
+        if with_checkout and not answer["withinLimits"]:
+            answer |= self._sessions.checkout(call, customer_ref, product_ref, None)
         answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return Answer.of(200, answer)
 
-    def _remaining(self, call: Call, purchase: Purchase) -> int:
+    def remaining(self, call: Call, purchase: Purchase) -> int:
         """Units that the allowance of this month has left, and those that the credits pay for."""
         plan = purchase.plan
         allowance = plan.included_units if plan.takes_credits else plan.allowance_units
@@ -73,15 +77,15 @@ class Limits:
         return {**credit, "balance": balance}
 
 
-def _read(call: Call) -> tuple[str, str, str]:
+def _read(call: Call) -> tuple[str, str, str, bool]:
     body = Reading(call.json())
     customer_ref = body.text("customerRef", required=True, min_length=1)
     product_ref = body.text("productRef", required=True, min_length=1)
     usage_type = body.text("usageType")
     meter_name = body.text("meterName")
-    body.flag("includeCheckoutSession")
+    with_checkout = body.flag("includeCheckoutSession") or False
     body.done()
-    return customer_ref or "", product_ref or "", meter_name or usage_type or "requests"
+    return customer_ref or "", product_ref or "", meter_name or usage_type or "requests", with_checkout
 
 
 def _offer(plan: Plan) -> dict[str, Any]:

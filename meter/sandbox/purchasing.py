@@ -1,11 +1,11 @@
 """How a purchase begins: it takes the place of the one before, and may have to wait for credits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.entries import Plan, Purchase, Session
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import days_later
 from meter.sandbox.references import new_reference
@@ -18,9 +18,17 @@ class Purchasing:
         self._catalogue = catalogue
 
     def begin(
-        self, environment: int, customer_ref: str, plan: Plan, now: float, *, status: str = "active", paid: bool = False
+        self,
+        environment: int,
+        customer_ref: str,
+        plan: Plan,
+        now: float,
+        *,
+        status: str = "active",
+        paid: bool = False,
+        also: Sequence[Session] = (),
     ) -> Purchase:
-        """A purchase of the plan as it stands; an earlier one of the same product expires."""
+        """A purchase of the plan as it stands, kept together with `also`; an earlier one of the product expires."""
         shelf = self._catalogue[environment]
         product = shelf.products.get(plan.product_ref)
         moment = iso(now)
@@ -38,7 +46,7 @@ class Purchasing:
             paid_at=moment if paid else None,
         )
         earlier = shelf.current.get((customer_ref, plan.product_ref))
-        self._catalogue.put(environment, [*_ended(earlier, moment), purchase])
+        self._catalogue.put(environment, [*_ended(earlier, moment), purchase, *also])
         return purchase
 
     def enrol(self, environment: int, customer_ref: str, product_ref: str, now: float) -> Purchase | None:

@@ -1,18 +1,34 @@
 """Which of the provider's paths leads to which route."""
 
 from meter.sandbox.activation import Activation
+from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import Credits
 from meter.sandbox.customers import Customers
+from meter.sandbox.errors import ProviderError
 from meter.sandbox.limits import Limits
+from meter.sandbox.merchant import PaymentMethods, merchant, platform_config
+from meter.sandbox.meter_events import MeterEvents
 from meter.sandbox.plans import Plans
 from meter.sandbox.products import Products
 from meter.sandbox.purchases import Purchases
 from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.recording import Recorder
+from meter.sandbox.sessions import Sessions
 from meter.sandbox.store import Store
 from meter.sandbox.striking import Route
 from meter.sandbox.usages import read_bulk, read_one
+from meter.sandbox.user_info import UserInfo
+
+NOT_IMPLEMENTED = (
+    ("GET", "/v1/sdk/payment-intents"),
+    ("POST", "/v1/sdk/payment-intents"),
+    ("GET", "/v1/sdk/payment-intents/{reference}"),
+    ("POST", "/v1/sdk/payment-intents/{reference}/process"),
+    ("POST", "/v1/sdk/products/mcp/bootstrap"),
+    ("PUT", "/v1/sdk/products/{reference}/mcp/plans"),
+)
+"""Operations of the provider that answer 501 and say so."""
 
 Entry = tuple[str, str, Route]
 """Method, path, route."""
@@ -20,19 +36,46 @@ Entry = tuple[str, str, Route]
 
 def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[Entry]:
     """Everything under `/v1/sdk`; of two paths that match, the first is taken."""
-    purchases = Purchases(store, catalogue)
-    credit = Credits(store, catalogue)
+    sessions, purchases = Sessions(catalogue), Purchases(store, catalogue)
+    limits, credit = Limits(store, catalogue, sessions), Credits(store, catalogue)
+    activation = Activation(store, catalogue, Purchasing(catalogue), sessions)
     return [
         ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
         ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
-        ("POST", "/v1/sdk/limits", Route(Limits(store, catalogue).check)),
+        ("POST", "/v1/sdk/limits", Route(limits.check)),
+        *_sessions(sessions),
         *_customers(Customers(catalogue, purchases)),
         ("GET", "/v1/sdk/customers/{reference}/balance", Route(credit.balance)),
         ("POST", "/v1/sdk/customers/{reference}/credits", Route(credit.grant)),
         *_products(Products(catalogue)),
         *_plans(Plans(catalogue)),
-        ("POST", "/v1/sdk/activate", Route(Activation(store, catalogue, Purchasing(catalogue)).activate)),
+        ("POST", "/v1/sdk/activate", Route(activation.activate)),
         *_purchases(purchases),
+        ("POST", "/v1/sdk/user-info", Route(UserInfo(store, catalogue, limits, sessions).get)),
+        *_others(MeterEvents(store, catalogue), PaymentMethods(catalogue)),
+        *((method, path, Route(_not_implemented)) for method, path in NOT_IMPLEMENTED),
+    ]
+
+
+def _not_implemented(call: Call) -> Answer:
+    raise ProviderError(501, f"The sandbox does not implement this operation of the provider: {call.path}")
+
+
+def _sessions(sessions: Sessions) -> list[Entry]:
+    return [
+        ("POST", "/v1/sdk/checkout-sessions", Route(sessions.create_checkout)),
+        ("POST", "/v1/sdk/customers/customer-sessions", Route(sessions.create_customer)),
+        ("GET", "/v1/sdk/customers/customer-sessions/{session}", Route(sessions.get_customer)),
+    ]
+
+
+def _others(meter_events: MeterEvents, payment_methods: PaymentMethods) -> list[Entry]:
+    return [
+        ("POST", "/v1/sdk/meter-events", Route(meter_events.single)),
+        ("POST", "/v1/sdk/meter-events/bulk", Route(meter_events.bulk)),
+        ("GET", "/v1/sdk/merchant", Route(merchant)),
+        ("GET", "/v1/sdk/platform-config", Route(platform_config)),
+        ("GET", "/v1/sdk/payment-method", Route(payment_methods.get)),
     ]
 
 

@@ -21,7 +21,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -65536;
 PRAGMA wal_autocheckpoint = 10000;
 """
-_FORMAT = 0x6D657402  # "met" and the number of the schema below: one more whenever it changes
+_FORMAT = 0x6D657403  # "met" and the number of the schema below: one more whenever it changes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usages (
     row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL,
@@ -32,6 +32,9 @@ CREATE UNIQUE INDEX IF NOT EXISTS usages_by_key
 CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY, environment INTEGER, kind TEXT, reference TEXT, body BLOB,
     UNIQUE (environment, kind, reference));
+CREATE TABLE IF NOT EXISTS meter_events (
+    row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL, meter_name TEXT, customer_ref TEXT,
+    product_ref TEXT, value REAL, timestamp TEXT, properties BLOB);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 """
@@ -148,6 +151,11 @@ class Store:
         rows = self._db.execute("SELECT * FROM usages WHERE row > ? ORDER BY row LIMIT ?", (row, limit))
         return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent in rows]
 
+    def keep_meter_events(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Keep meter events, as environment, Unix seconds and the columns that follow, all or none."""
+        with self._transaction():
+            self._db.executemany("INSERT INTO meter_events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
     def put_objects(
         self, environment: int, objects: Iterable[tuple[str, str, bytes]], credits_changed: Sequence[Credit] = ()
     ) -> None:
@@ -173,7 +181,7 @@ class Store:
     def reset(self) -> None:
         """Forget everything; references already given out are not given out again."""
         with self._transaction():
-            for table in ("usages", "objects", "credits"):
+            for table in ("usages", "objects", "credits", "meter_events"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # a name from the line above
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))

@@ -18,6 +18,7 @@ from meter.sandbox.faults import Faults
 from meter.sandbox.limits import UNLIMITED, Limits
 from meter.sandbox.recording import Recorder
 from meter.sandbox.references import usage_reference
+from meter.sandbox.sessions import Sessions
 from meter.sandbox.store import Store
 from meter.sandbox.usages import OTHER_NAMES, Usage, read_bulk, read_thoroughly
 from tests.sandboxes import BULK, CUSTOMER, LIMITS, NOW, PRODUCT, USAGES, client_of, known, remaining, rows
@@ -37,6 +38,10 @@ JSON = st.recursive(
 )
 NEARLY_EVENTS = st.dictionaries(st.sampled_from([*FIELDS, "action", "requestId", "x"]), JSON, max_size=6)
 PATHS = [USAGES, BULK, LIMITS, "/v1/sdk/customers", "/v1/sdk/products", f"/v1/sdk/products/{PRODUCT}/plans"]
+PATHS += [f"/v1/sdk/{name}" for name in ("activate", "checkout-sessions", "user-info", "meter-events/bulk")]
+PATHS += [f"/v1/sdk/customers/{CUSTOMER}/credits", "/v1/sdk/customers/customer-sessions"]
+CHANGED = [("PUT", f"/v1/sdk/products/{PRODUCT}"), ("PATCH", f"/v1/sdk/customers/{CUSTOMER}")]
+CHANGED += [("PUT", f"/v1/sdk/products/{PRODUCT}/plans/pln_P9Q0R1S2")]
 CONTROLS = ["/sandbox/customers", "/sandbox/products"]
 OTHER_FIELDS = [
     "reference",
@@ -49,6 +54,14 @@ OTHER_FIELDS = [
     "productRef",
     "limit",
     "default",
+    "customerRef",
+    "planRef",
+    "purpose",
+    "meterName",
+    "credits",
+    "type",
+    "creditsPerUnit",
+    "accessExpiryDays",
 ]
 BODIES = (
     JSON
@@ -58,15 +71,18 @@ BODIES = (
 )
 
 
-@given(path=st.sampled_from(PATHS + CONTROLS), body=BODIES.map(lambda value: json.dumps(value).encode()) | st.binary())
+@given(
+    target=st.sampled_from([*(("POST", path) for path in PATHS + CONTROLS), *CHANGED]),
+    body=BODIES.map(lambda value: json.dumps(value).encode()) | st.binary(),
+)
 @settings(max_examples=200)
-def test_no_body_whatsoever_gives_a_500(path: str, body: bytes) -> None:
+def test_no_body_whatsoever_gives_a_500(target: tuple[str, str], body: bytes) -> None:
     """Every body gets 200, 201, 400, 404 or 409 with JSON, and what was kept can be shown."""
 
     async def post() -> None:
         async with client_of() as client:
             await known(client)
-            answer = await client.post(path, content=body)
+            answer = await client.request(*target, content=body)
             assert answer.status_code in {200, 201, 400, 404, 409}, answer.text
             answer.json()
             await rows(client)
@@ -110,7 +126,7 @@ def test_units_posted_are_the_remaining_lost(calls: list[list[dict[str, Any]]]) 
     """
     with closing(Store()) as store:
         catalogue = Catalogue(store)
-        recorder, limits = Recorder(store, catalogue), Limits(store, catalogue)
+        recorder, limits = Recorder(store, catalogue), Limits(store, catalogue, Sessions(catalogue))
         _sell(store, catalogue)
         counted: dict[object, int] = {}
         for events in calls:

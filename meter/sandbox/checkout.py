@@ -1,0 +1,61 @@
+"""What happens when a customer has paid at the checkout: a purchase begins, or credits arrive."""
+
+from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
+from meter.sandbox.catalogue import Catalogue, Shelf
+from meter.sandbox.credits import MAX_GRANT
+from meter.sandbox.entries import Plan, Session
+from meter.sandbox.errors import ProviderError
+from meter.sandbox.ledger import Credit
+from meter.sandbox.purchasing import Purchasing, woken
+from meter.sandbox.sessions import used
+from meter.sandbox.shapes import Reading
+from meter.sandbox.store import Store
+
+TOPUP_CREDITS = 100_000
+"""Ten dollars."""
+
+
+class Checkout:
+    """Completes checkout sessions, in whichever environment they were opened."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._ledger = store.ledger
+        self._catalogue = catalogue
+        self._purchasing = Purchasing(catalogue)
+
+    def complete(self, call: Call) -> Answer:
+        """`POST /sandbox/checkout-sessions/{session}`: works once, and not after the session has expired (410)."""
+        environment, session = self._find(call.params["session"])
+        body = Reading(call.json())
+        credits_bought = body.integer("credits", 1, MAX_GRANT) or TOPUP_CREDITS
+        body.done()
+        done = used(session, call.now)
+        if session.purpose == "credit_topup":
+            balance = self._ledger.balance(environment, session.customer_ref) + credits_bought
+            credit = Credit(environment, session.customer_ref, "TOPUP", credits_bought, balance, call.now)
+            active = woken(self._catalogue[environment], session.customer_ref, balance)
+            self._catalogue.put(environment, [done, *active], [credit])
+            return Answer.of(200, {"success": True, "balance": balance})
+        plan = _plan(self._catalogue[environment], session)
+        purchase = self._purchasing.begin(
+            environment, session.customer_ref, plan, call.now, paid=plan.price > 0, also=[done]
+        )
+        return Answer.of(200, {"success": True, "purchaseRef": purchase.reference})
+
+    def _find(self, reference: str) -> tuple[int, Session]:
+        for environment in (SANDBOX, LIVE):
+            session = self._catalogue[environment].sessions.get(reference)
+            if session is not None and session.kind == "checkout":
+                return environment, session
+        raise ProviderError(404, f"Checkout session not found: {reference}")
+
+
+def _plan(shelf: Shelf, session: Session) -> Plan:
+    """The plan that was asked for; else the default one, else the first that can be had."""
+    plans = [plan for plan in shelf.plans_of(session.product_ref or "") if plan.status == "active"]
+    asked = [plan for plan in plans if plan.reference == session.plan_ref]
+    default = [plan for plan in plans if plan.default]
+    found = asked or default or plans
+    if not found:
+        raise ProviderError(400, "There is no active plan to buy")
+    return found[0]
