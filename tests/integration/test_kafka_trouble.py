@@ -93,27 +93,38 @@ async def test_nobody_there_is_said_at_once() -> None:
     assert str(fault) == "Kafka at 127.0.0.1:1 is not reachable: nobody listens there"
 
 
-@pytest.mark.timeout(120)
-async def test_the_edges_outlive_a_broker_that_is_killed(own_broker: MakeBroker, topic: MakeTopic) -> None:
-    """Away: nothing hangs and nothing is claimed. Back: the same objects go on, and the receipt is there once."""
-    broker = await asyncio.to_thread(own_broker)
-    name = await topic(partitions=1, servers=broker.bootstrap_servers)
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, session_timeout_seconds=6)
+@pytest.fixture
+async def doomed(own_broker: MakeBroker) -> Broker:
+    """A broker that the test will kill."""
+    return await asyncio.to_thread(own_broker)
+
+
+@pytest.fixture
+async def doomed_topic(doomed: Broker, topic: MakeTopic) -> KafkaSettings:
+    """Settings for a source of one partition on it, with its other topics made."""
+    name, servers = await topic(partitions=1, servers=doomed.bootstrap_servers), doomed.bootstrap_servers
+    settings = KafkaSettings(bootstrap_servers=servers, topic=name, group_id=name, session_timeout_seconds=6)
     await ensure_topics(settings, window_seconds=60)
-    writer = Writer(settings, write_seconds=0.5)
-    receipts = KafkaReceipts(settings, writer)
+    return settings
+
+
+@pytest.mark.timeout(120)
+async def test_the_edges_outlive_a_broker_that_is_killed(doomed: Broker, doomed_topic: KafkaSettings) -> None:
+    """Away: nothing hangs and nothing is claimed. Back: the same objects go on, and the receipt is there once."""
+    writer = Writer(doomed_topic, write_seconds=0.5)
+    receipts = KafkaReceipts(doomed_topic, writer)
     await receipts.start()
-    member = await Member(KafkaSource(settings, 30, commit_seconds=0.5)).join()
+    member = await Member(KafkaSource(doomed_topic, 30, commit_seconds=0.5)).join()
     await member.until([0])
     await receipts.write(0, b"before")
-    await asyncio.to_thread(broker.kill)
+    await asyncio.to_thread(doomed.kill)
     for _ in range(2):
         with pytest.raises(Unavailable):
             await receipts.write(0, b"meanwhile")
         with pytest.raises(Unavailable):
             await member.source.commit({0: Committed(0, "")})
     assert await member.source.poll(10, 0.2) == {}
-    await asyncio.to_thread(broker.restart)
+    await asyncio.to_thread(doomed.restart)
 
     async def written() -> bool:
         try:
@@ -123,7 +134,7 @@ async def test_the_edges_outlive_a_broker_that_is_killed(own_broker: MakeBroker,
 
     await eventually(written, 60, "the receipt is acknowledged")
     assert [value async for chunk in receipts.read(0, 0) for _, value in chunk].count(b"meanwhile") == 1
-    await writer.write(name, b"event", partition=0)
+    await writer.write(doomed_topic.topic, b"event", partition=0)
 
     async def committed() -> bool:
         try:
@@ -141,21 +152,17 @@ async def test_the_edges_outlive_a_broker_that_is_killed(own_broker: MakeBroker,
 
 
 @pytest.mark.timeout(120)
-async def test_closing_without_a_broker_is_bounded_and_quiet(own_broker: MakeBroker, topic: MakeTopic) -> None:
+async def test_closing_without_a_broker_is_bounded_and_quiet(doomed: Broker, doomed_topic: KafkaSettings) -> None:
     """aiokafka raises CancelledError out of `stop` then, and leaves its connections open."""
-    broker = await asyncio.to_thread(own_broker)
-    name = await topic(partitions=2, servers=broker.bootstrap_servers)
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, session_timeout_seconds=6)
-    await ensure_topics(settings, window_seconds=60)
-    writer = Writer(settings, write_seconds=1)
-    member = await Member(KafkaSource(settings, 30)).join()
-    await member.until([0, 1])
-    member.source.resume([0, 1])
+    writer = Writer(doomed_topic, write_seconds=0.5)
+    member = await Member(KafkaSource(doomed_topic, 30)).join()
+    await member.until([0])
+    member.source.resume([0])
     await member.poll()
-    await writer.write(name, b"event")
-    await asyncio.to_thread(broker.kill)
+    await writer.write(doomed_topic.topic, b"event")
+    await asyncio.to_thread(doomed.kill)
     with pytest.raises(Unavailable):
-        await writer.write(name, b"never acknowledged")
+        await writer.write(doomed_topic.topic, b"never acknowledged")
     started = time.monotonic()
     await asyncio.gather(member.source.close(), writer.close())
     assert time.monotonic() - started < 15

@@ -1,8 +1,6 @@
 """The limits cache: fresh, cached, stale, by policy; never more than the provider said minus what is pending."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -12,85 +10,10 @@ from meter.billing.limits_outcome import (
     LimitsNotFound,
     LimitsOutcome,
     LimitsRefused,
-    LimitsUnavailable,
 )
-from meter.clock import Now
-from meter.limits import Answer, LimitsCache, Question
 from meter.pipeline.outcome import Refusal
-from meter.pipeline.usage import PendingUsage
 from meter.settings import LimitsSettings
-
-ASK = Question("cus_1", "prd_1")
-AWAY = LimitsUnavailable("no connection")
-
-
-class Time:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> Now:
-        return Now(self.seconds, 1_800_000_000.0 + self.seconds)
-
-
-class Provider:
-    """Answers from a table by product; while `open` is clear its requests wait."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, LimitsOutcome] = {}
-        self.asked: list[Mapping[str, object]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.arrived = asyncio.Event()
-
-    async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
-        self.asked.append(request)
-        self.arrived.set()
-        await self.open.wait()
-        return self.answers.get(str(request["productRef"]), AWAY)
-
-
-def units(remaining: float, **more: object) -> LimitsAnswer:
-    """A plan with an allowance."""
-    return LimitsAnswer({"withinLimits": remaining > 0, "remaining": remaining, **more})
-
-
-def prepaid(balance: int, price: int) -> LimitsAnswer:
-    """A plan that debits credits."""
-    return units(balance // price, creditBalance=balance, creditsPerUnit=price)
-
-
-@dataclass
-class Setup:
-    """The cache with everything around it."""
-
-    provider: Provider = field(default_factory=Provider)
-    usage: PendingUsage = field(default_factory=PendingUsage)
-    time: Time = field(default_factory=Time)
-    settings: LimitsSettings = field(default_factory=LimitsSettings)
-    patience_seconds: float = 30.0
-    seen: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.cache = LimitsCache(
-            self.provider,
-            self.usage,
-            self.time,
-            self.settings,
-            observe=lambda source, _: self.seen.append(source),
-            patience_seconds=self.patience_seconds,
-        )
-
-    async def remaining(self, product: str = "prd_1") -> float:
-        answer = await self.cache.answer(Question("cus_1", product))
-        return float(answer.body["remaining"])
-
-
-def meter(answer: Answer) -> Mapping[str, object]:
-    """The object that meter adds."""
-    found: Mapping[str, object] = answer.body["meter"]
-    return found
+from tests.limits_setup import ASK, AWAY, Setup, meter, nothing_is_kept, prepaid, units
 
 
 async def test_an_answer_is_the_providers_minus_what_is_pending() -> None:
@@ -283,7 +206,7 @@ async def test_a_checkout_session_is_made_for_each_caller_who_asks() -> None:
     assert first.body["checkoutUrl"] == "https://pay.example/1"
     assert "checkoutUrl" not in polled.body
     assert [request.get("includeCheckoutSession") for request in setup.provider.asked] == [True, True, None]
-    await _nothing_is_kept(setup)
+    await nothing_is_kept(setup)
 
 
 async def test_meters_of_a_product_are_apart() -> None:
@@ -335,54 +258,3 @@ async def test_while_a_price_is_not_to_be_had_the_policy_answers() -> None:
     assert (await setup.cache.answer(ASK)).source == "policy"
     setup.provider.answers["prd_2"] = prepaid(1000, 50)
     assert await setup.remaining() == 9
-
-
-async def test_entries_are_bounded_and_the_least_used_goes_first() -> None:
-    """Memory is bounded whatever is asked for."""
-    setup = Setup(settings=LimitsSettings(max_entries=2))
-    setup.provider.answers |= {name: units(1) for name in "abc"}
-    for product in "abacab":
-        await setup.remaining(product)
-    assert [request["productRef"] for request in setup.provider.asked] == ["a", "b", "c", "b"]
-    assert len(setup.cache) == 2
-
-
-async def test_running_requests_count_as_entries() -> None:
-    """At the bound a further question is answered by policy instead of starting another request."""
-    setup = Setup(settings=LimitsSettings(max_entries=1))
-    setup.provider.answers |= {"a": units(1), "b": units(1)}
-    setup.provider.open.clear()
-    asking = asyncio.create_task(setup.cache.answer(Question("cus_1", "a")))
-    await setup.provider.arrived.wait()
-    assert (await setup.cache.answer(Question("cus_1", "b"))).source == "policy"
-    setup.provider.open.set()
-    assert (await asking).source == "fresh"
-    assert len(setup.cache) == 1
-
-
-async def test_old_snapshots_are_forgotten_with_their_counters() -> None:
-    """Nobody asks any more: nothing remains, neither entry nor pin."""
-    setup = Setup()
-    setup.provider.answers |= {f"prd_{n}": units(1) for n in range(300)}
-    for n in range(300):
-        await setup.remaining(f"prd_{n}")
-    await _nothing_is_kept(setup)
-
-
-async def test_closing_lets_go_of_requests_under_way() -> None:
-    """The caller still gets an answer, and no counter stays behind."""
-    setup = Setup()
-    setup.provider.open.clear()
-    asking = asyncio.create_task(setup.cache.answer(ASK))
-    await setup.provider.arrived.wait()
-    await setup.cache.close()
-    assert (await asking).source == "policy"
-    assert (len(setup.cache), len(setup.usage)) == (0, 0)
-
-
-async def _nothing_is_kept(setup: Setup) -> None:
-    setup.time.seconds += 60.1
-    setup.cache.forget_expired()
-    setup.cache.forget_expired()
-    assert (len(setup.cache), len(setup.usage)) == (0, 0)
-    await setup.cache.close()
