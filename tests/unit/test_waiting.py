@@ -1,11 +1,11 @@
-"""The helper that tests wait with."""
+"""What tests wait with."""
 
 import asyncio
 import time
 
 import pytest
 
-from tests.waiting import eventually
+from tests.waiting import disconnected, eventually
 
 
 async def test_the_first_truthy_value_comes_back() -> None:
@@ -38,3 +38,15 @@ async def test_a_condition_that_hangs_fails_at_the_limit_too() -> None:
         await eventually(asyncio.Event().wait, 0.1, "the event")
 
     assert time.monotonic() - start < 5
+
+
+async def test_a_connection_counts_until_its_socket_is_closed() -> None:
+    """Not only until somebody has asked for its end."""
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        _, writer = await asyncio.open_connection(*address.split(":"))
+        waiting = asyncio.create_task(disconnected(address))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        writer.close()
+        await waiting
