@@ -187,5 +187,5 @@ class Assignment:
 
 
 def held_bytes(events: Sequence[Decoded]) -> int:
-    """What events keep in memory, roughly: the records as they came and the bodies as they go."""
-    return sum([len(event.record.value or b"") + len(event.body) for event in events])
+    """What they keep in memory, roughly."""
+    return sum([event.held_bytes for event in events])

@@ -50,6 +50,7 @@ class UsageEvent(msgspec.Struct, gc=False, eq=False):
     body: bytes  # the JSON object for the provider, canonical names, key included
     record: Record
     partition: int
+    held_bytes: int = 0  # what it keeps in memory, roughly: the record as it came and the body as it goes
     # What happened to it so far; written by the machine alone.
     epoch: int = 0
     attempts: int = 0
@@ -65,7 +66,7 @@ class InvalidEvent(msgspec.Struct, gc=False, eq=False):
     record: Record
     partition: int
     key: str = ""  # its identity when it could be read
-    body: bytes = b""  # nothing goes to the provider
+    held_bytes: int = 0
     epoch: int = 0
 
 
@@ -77,7 +78,7 @@ def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | 
     try:
         return _as_it_came(record, origin, wall_seconds) or _translated(record, origin, wall_seconds)
     except Unbillable as fault:
-        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, fault.key)
+        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, fault.key, len(record.value or b""))
 
 
 def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | None:
@@ -130,7 +131,8 @@ def _event(
     customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
     digest = identity.digest(customer, product, action, units, outcome)
     counts = outcome == "success"
-    return UsageEvent(key, customer, product, units, counts, digest, seconds, encoded, record, origin.partition)
+    held = len(encoded) + len(record.value or b"")
+    return UsageEvent(key, customer, product, units, counts, digest, seconds, encoded, record, origin.partition, held)
 
 
 def _given_key(reading: Reading) -> str:
