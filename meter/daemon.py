@@ -61,6 +61,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._warnings_said: set[str] = set()
         self._metrics = Metrics(__version__)
         secret_key = settings.billing.secret_key
         self._secret_key = secret_key.get_secret_value() if secret_key is not None else ""
@@ -105,7 +106,9 @@ class Daemon:
         """The Kafka side, connected, with the topics in place."""
         settings = self._settings
         for warning in await ensure_topics(settings.kafka, settings.dedupe.window_seconds):
-            log.warning("topic.warning", warning=warning)
+            if warning not in self._warnings_said:
+                log.warning("topic.warning", warning=warning)
+            self._warnings_said.add(warning)
         writer = Writer(settings.kafka)
         receipts = KafkaReceipts(settings.kafka, writer)
         try:

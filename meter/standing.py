@@ -76,7 +76,10 @@ class Standing:
         }
 
     def reasons(self) -> list[str]:
-        """Why this replica is not ready."""
+        """Why this replica is not ready.
+
+        Limits questions that fail are none: they are answered from stale snapshots or by policy, here as anywhere.
+        """
         return health.reasons(self._facts(), self._stuck_after_seconds)
 
     def alive(self) -> bool:

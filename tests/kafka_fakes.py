@@ -159,18 +159,16 @@ class FakeSource:
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Mapping[int, Sequence[FakeRecord]]:
         async with self._cluster.faults.around("poll"):
-            deadline = asyncio.get_running_loop().time() + timeout_seconds
-            while True:
-                self.awake.clear()
-                if self._fault is not None:
-                    raise self._fault
-                taken = self._take(max_records)
-                remaining = deadline - asyncio.get_running_loop().time()
-                if taken or remaining <= 0:
-                    return taken
+            self.awake.clear()
+            taken = self._take(max_records)
+            if not taken and self._fault is None:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(remaining):
+                    async with asyncio.timeout(timeout_seconds):
                         await self.awake.wait()
+                taken = self._take(max_records)
+            if self._fault is not None:
+                raise self._fault
+            return taken
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._paused |= set(partitions) & self._positions.keys()

@@ -21,7 +21,7 @@ async def test_when_kafka_fails_in_the_middle_a_new_membership_goes_on() -> None
         await _held_back(meter)
         meter.cluster.faults.fail("poll")
         await meter.until(lambda: meter.standing.worker and meter.standing.worker.last_step_at is None, "it has failed")
-        meter.clock.turn(2.1)
+        meter.turn(2.1)
         await meter.until(lambda: meter.machine.counts.released == 1, "released")
         meter.billing.open.set()
         await meter.ended()
@@ -39,7 +39,7 @@ async def test_after_a_failure_the_group_is_left_only_when_nobody_can_be_inserti
         meter.cluster.faults.fail("poll")
         await meter.until(lambda: meter.standing.worker and meter.standing.worker.last_step_at is None, "it has failed")
         assert meter.sources[0] in meter.group.members
-        meter.clock.turn(2.1)
+        meter.turn(2.1)
         await meter.until(lambda: meter.sources[0] not in meter.group.members, "left")
         meter.billing.open.set()
 
@@ -54,7 +54,7 @@ async def test_what_was_about_to_begin_when_kafka_failed_does_not_count_as_under
             meter.produce("x", "y", partition=1)
             meter.cluster.faults.fail("poll")
             await meter.until(lambda: meter.standing.worker is None, "failed")
-            meter.clock.turn(2.1)
+            meter.turn(2.1)
         await meter.ended()
     assert meter.billing.collisions == []
 
@@ -97,7 +97,7 @@ async def test_a_new_group_on_a_topic_with_records_is_refused_with_their_number_
     """One sentence, and nothing is committed."""
     meter = Process(start_from="refuse")
     meter.produce("a", "b")
-    meter.clock.turn(3 * 3600.0)
+    meter.turn(3 * 3600.0)
     with pytest.raises(NoStartingPoint, match=r"2 records.*3 hours.*earliest.*latest"):
         async with meter.running() as task:
             await meter.until(task.done, "refused")

@@ -25,7 +25,7 @@ async def test_latest_begins_at_the_end_as_of_now() -> None:
     """What came before is not billed, what comes from now on is."""
     meter = Process(start_from="latest")
     meter.produce("before")
-    meter.clock.turn(1.0)
+    meter.turn(1.0)
     async with meter.running():
         await meter.joined()
         meter.produce("after")
@@ -37,10 +37,10 @@ async def test_a_choice_of_somebody_who_died_holds_as_of_its_time() -> None:
     """S2: partition 0 was committed with the choice, partition 1 was not."""
     meter = Process(start_from="refuse")
     meter.produce("before", partition=1)
-    meter.clock.turn(1.0)
+    meter.turn(1.0)
     choice = Choice("latest", meter.clock.now().wall_seconds, 2)
     meter.group.commits[0] = Committed(0, encode_note(CommitNote(choice)))
-    meter.clock.turn(1.0)
+    meter.turn(1.0)
     meter.produce("after", partition=1)
     async with meter.running():
         await meter.ended()
@@ -81,7 +81,7 @@ async def test_the_age_of_the_oldest_record_is_told_to_who_has_to_choose(seconds
     """In words of a size that one can judge."""
     meter = Process(start_from="refuse")
     meter.produce("a")
-    meter.clock.turn(seconds)
+    meter.turn(seconds)
     with pytest.raises(NoStartingPoint, match=words):
         async with meter.running() as task:
             await meter.until(task.done, "refused")
@@ -151,7 +151,7 @@ async def test_a_hand_over_does_not_wait_for_ever() -> None:
         with capture_logs() as lines:
             meter.group.rebalance()
             await meter.turns()
-            meter.clock.turn(12.1)
+            meter.turn(12.1)
             await meter.until(lambda: meter.group.generation > generation, "the rebalance goes on")
         assert [line["log_level"] for line in lines if line["event"] == "hand_over.incomplete"] == ["warning"]
         meter.billing.open.set()

@@ -1,8 +1,11 @@
 """The loop: what the machine says is done, whatever Kafka and the provider do meanwhile."""
 
+from structlog.testing import capture_logs
+
 from meter.errors import RecordTooLarge
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.receipt import Owner
+from tests.fake_log import Faults
 from tests.fakes import Fault
 from tests.shell import LETTERS, TOPIC, Process
 
@@ -51,6 +54,19 @@ async def test_the_hand_over_waits_for_the_request_under_way() -> None:
     assert meter.events == {"consumed": 1, "accepted": 1}
 
 
+async def test_nothing_new_is_sent_during_a_hand_over() -> None:
+    """It would make the hand-over last as long as there is work; what is held is released instead."""
+    meter = Process(max_in_flight=1)
+    meter.produce(*"abcdef")
+    async with meter.running():
+        await _held_back(meter)
+        meter.group.rebalance()
+        await meter.turns()
+        meter.billing.open.set()
+        await meter.ended()
+    assert meter.events == {"consumed": 9, "released": 3, "accepted": 6}
+
+
 async def test_an_event_delivered_again_waits_for_its_first_request() -> None:
     """M4: the hand-over ran out of time, the same process got the partition back: the key is never in flight twice,
     and the accepted original makes the other one a duplicate. M5: its receipt is written."""
@@ -80,7 +96,7 @@ async def test_a_partition_is_not_handed_over_while_a_cut_request_may_still_be_i
         meter.group.rebalance()
         await meter.turns()
         assert meter.group.generation == generation
-        meter.clock.turn(2.1)
+        meter.turn(2.1)
         await meter.ended()
     assert meter.events == {"consumed": 2, "released": 1, "accepted": 1}
 
@@ -98,6 +114,7 @@ async def test_ten_rebalances_in_a_row_do_not_stop_the_work() -> None:
             meter.group.rebalance()
             await meter.until(lambda: meter.group.generation > generation, "the next generation")  # noqa: B023  # asked at once
         await meter.ended()
+        await meter.joined()
     assert len(meter.billing.rows) == 20
     assert meter.billing.duplicates_total == 0
     assert [start for partition, start in meter.receipt_log.read_from if partition == 0] == list(range(11))
@@ -187,16 +204,54 @@ async def test_a_log_that_ends_in_a_marker_has_no_lag() -> None:
 
 
 async def test_one_blocked_partition_does_not_stop_the_others() -> None:
-    """C8: an event that nobody accepts keeps only its own partition from going on."""
+    """C8: an event that waits for an answer for ever keeps only its own partition from going on."""
     meter = Process(max_held_events=12)
     meter.billing.refused_customers = {"cus_bad"}
     meter.produce("bad", customer="cus_bad")
     async with meter.running():
-        await meter.until(
-            lambda: meter.standing.status()["billing"]["state"] == "ok" and meter.billing.requests_total, "x"
-        )
-        meter.produce(*(f"a{number}" for number in range(100)), partition=1)
+        await meter.until(lambda: meter.billing.requests_total, "the bad event was refused")
+        meter.cluster.faults.fail("dead_letters.write", times=10_000)
+        meter.produce(*(f"a{number}" for number in range(20)), partition=0)
+        meter.produce(*(f"b{number}" for number in range(100)), partition=1)
         await meter.until(lambda: meter.committed(1) == 100, "the other partition goes on")
+        assert meter.committed(0) == 0
+        assert any(reason.startswith("kafka_write") for reason in meter.standing.reasons())
+        meter.cluster.faults = Faults()
+        await meter.ended()
+    assert meter.events == {"consumed": 121, "accepted": 120, "dead_lettered": 1}
+
+
+# The provider
+
+
+async def test_a_wrong_key_pauses_billing_and_is_said_once() -> None:
+    """Nothing is parked; it is probed until it works, and then everything goes on by itself."""
+    meter = Process()
+    meter.billing.faults = [Fault("status", status=401)] * 5
+    meter.produce(*"abcdef")
+    with capture_logs() as lines:
+        async with meter.running():
+            await meter.until(lambda: meter.standing.status()["billing"]["state"] == "paused", "paused")
+            assert meter.standing.reasons() == ["billing_paused: unauthorized: 401 Fault injected"]
+            await meter.ended()
+            assert meter.standing.reasons() == []
+    told = [(line["event"], line["log_level"]) for line in lines if line["event"].startswith("billing")]
+    assert told == [("billing.paused", "error"), ("billing.resumed", "info")]
+    assert meter.events == {"consumed": 6, "accepted": 6}
+
+
+async def test_a_provider_that_is_away_is_waited_for() -> None:
+    """One line when it goes, one when it is back; every key is billed once, also after an answer that was lost."""
+    meter = Process()
+    meter.billing.faults = [Fault("status", status=503), Fault("cut_after_commit"), Fault("cut_before_commit")]
+    meter.produce(*"abcdef")
+    with capture_logs() as lines:
+        async with meter.running():
+            await meter.ended()
+    told = [line["event"] for line in lines if line["event"].startswith("billing")]
+    assert told == ["billing.retrying", "billing.resumed"]
+    assert meter.billing.collisions == []
+    assert meter.events == {"consumed": 6, "accepted": 6}
 
 
 # Receipts
@@ -215,8 +270,8 @@ async def test_a_restart_recognises_what_was_receipted_above_the_commit() -> Non
     assert first.committed() == 0
 
     again = Process(first)
-    again.cluster.faults = type(again.cluster.faults)()
-    again.clock.turn(200_000.0)
+    again.cluster.faults = Faults()
+    again.turn(200_000.0)
     again.produce("e")
     async with again.running():
         await again.ended()
