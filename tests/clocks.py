@@ -25,10 +25,13 @@ class RunningClock:
     """Runs as time does, and can be put forward: waits that a test does not want to sit out."""
 
     def __init__(self) -> None:
+        self.asked_total = 0
+        """How often somebody wanted to know."""
         self._ahead_seconds = 0.0
 
     def now(self) -> Now:
         """This moment."""
+        self.asked_total += 1
         return Now(time.monotonic() + self._ahead_seconds, time.time() + self._ahead_seconds)
 
     def turn(self, seconds: float) -> None:

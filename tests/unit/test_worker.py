@@ -1,5 +1,7 @@
 """The loop: what the machine says is done, whatever Kafka and the provider do meanwhile."""
 
+import asyncio
+
 from structlog.testing import capture_logs
 
 from meter.errors import RecordTooLarge
@@ -317,6 +319,18 @@ async def test_while_receipts_cannot_be_written_nothing_is_committed_and_the_rea
         await meter.ended()
         assert meter.standing.reasons() == []
     assert meter.receipted() == ["a"]
+
+
+async def test_a_loop_that_can_do_nothing_hardly_turns() -> None:
+    """Held events and a provider that refuses us: it wakes for the next probe, it does not spin until then."""
+    meter = Process()
+    meter.billing.faults = [Fault("status", status=401)] * 1000
+    meter.produce(*"abcdef")
+    async with meter.running():
+        await meter.until(lambda: meter.machine.gate.paused, "paused")
+        meter.clock.asked_total = 0
+        await asyncio.sleep(0.2)  # measured, not waited for
+        assert meter.clock.asked_total < 40
 
 
 async def _held_back(meter: Process) -> None:
