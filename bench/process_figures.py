@@ -33,10 +33,10 @@ def resident_mebibytes(pid: int | str = "self") -> float:
     return 0.0
 
 
-def cores() -> tuple[set[int], set[int]]:
+def cores() -> tuple[int, set[int]]:
     """One core for the process under test, the others for everybody else; the same one if there is only one."""
-    mine = sorted(os.sched_getaffinity(0))
-    return {mine[0]}, set(mine[1:]) or set(mine)
+    first, *others = sorted(os.sched_getaffinity(0))
+    return first, set(others) or {first}
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """One round of the throughput bench: the bare loop, then meter itself, each pinned to a core of its own."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import msgspec
 from bench.bare_loop import BareFigures
 from bench.events import TOPIC
 from bench.limits_load import LimitsFigures
-from bench.process_figures import core_seconds, cores, cpu_seconds, resident_mebibytes, started_on
+from bench.process_figures import core_seconds, cpu_seconds, resident_mebibytes, started_on
 from bench.sink import Totals
 from meter.demo.processes import Program
 from meter.errors import CommandFailed
@@ -26,8 +25,6 @@ STALL_LIMIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _SCRAPE_SECONDS = 1.0
 _STOP_LIMIT_SECONDS = 30.0
-
-UNDER_TEST, OTHERS = cores()
 
 T = TypeVar("T")
 
@@ -45,10 +42,11 @@ class MeterFigures(msgspec.Struct):
 
 
 class Trial:
-    """One broker with the events in it; a folder for configurations, logs and results."""
+    """One broker with the events in it, a folder for configurations, logs and results, a core for what is measured."""
 
-    def __init__(self, folder: Path, bootstrap_servers: str, events: int) -> None:
+    def __init__(self, folder: Path, bootstrap_servers: str, events: int, core: int) -> None:
         self._folder = folder
+        self._core = core
         self._bootstrap_servers = bootstrap_servers
         self._events = events
         self._rounds = 0
@@ -57,7 +55,7 @@ class Trial:
         """Read everything with the Kafka client alone."""
         result = self._folder / "bare.json"
         result.unlink(missing_ok=True)
-        with started_on(UNDER_TEST):
+        with started_on({self._core}):
             loop = self._python("bench.bare_loop", self._bootstrap_servers, str(self._events), str(result))
         try:
             _await(lambda: not loop.running, STALL_LIMIT_SECONDS, "the bare loop does not end")
@@ -82,7 +80,7 @@ class Trial:
             _await(lambda: _answers(sink), START_LIMIT_SECONDS, "the sink does not start")
             program = Program(f"meter-{self._rounds}", self._folder, "run", "--config", str(config))
             stack.callback(program.stop)
-            with started_on(UNDER_TEST):
+            with started_on({self._core}):
                 program.start()
             _await(lambda: _answers(status), START_LIMIT_SECONDS, "meter does not start")
             load = self._python("bench.limits_load", str(http_port), str(result))
@@ -95,13 +93,12 @@ class Trial:
 
     def _bill(self, pid: int, status: httpx.Client, sink: httpx.Client) -> tuple[float, float, float]:
         """From the first record until everything is committed: its CPU, the wall's, and the others' CPU seconds."""
-        (core, *_) = UNDER_TEST
-        before = cpu_seconds(pid), time.monotonic(), core_seconds(core)
+        before = cpu_seconds(pid), time.monotonic(), core_seconds(self._core)
         while not _get(status, "/status")["events"]["consumed"]:
-            before = cpu_seconds(pid), time.monotonic(), core_seconds(core)
+            before = cpu_seconds(pid), time.monotonic(), core_seconds(self._core)
             time.sleep(_POLL_SECONDS)
         self._wait_for_the_last(status, sink)
-        after = cpu_seconds(pid), time.monotonic(), core_seconds(core)
+        after = cpu_seconds(pid), time.monotonic(), core_seconds(self._core)
         cpu, wall, all_cpu = (end - start for start, end in zip(before, after, strict=True))
         return cpu, wall, max(0.0, all_cpu - cpu)
 
@@ -142,11 +139,6 @@ port = {http_port}
 level = "warning"
 format = "json"
 """
-
-
-def pin_this_process() -> None:
-    """The bench itself, the broker and the sink leave the core of the process under test alone."""
-    os.sched_setaffinity(0, OTHERS)
 
 
 @contextlib.contextmanager

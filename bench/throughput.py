@@ -8,6 +8,7 @@ provider and questions share the others.
 import argparse
 import asyncio
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -16,7 +17,8 @@ from pathlib import Path
 import msgspec
 
 from bench import events, report
-from bench.rounds import OTHERS, UNDER_TEST, Trial, pin_this_process
+from bench.process_figures import cores
+from bench.rounds import Trial
 from meter.errors import MeterError
 from meter.localkafka import LocalKafka
 
@@ -24,6 +26,12 @@ from meter.localkafka import LocalKafka
 def main() -> int:
     """0; 1 when an event was not billed exactly once, or a process failed."""
     options = _options()
+    if sys.platform != "linux":
+        print(
+            "bench: needs Linux: it gives processes cores of their own and reads their figures in /proc",
+            file=sys.stderr,
+        )
+        return 1
     try:
         with tempfile.TemporaryDirectory(prefix="meter-bench-") as folder:
             found = _measure(options.events, options.rounds, Path(folder))
@@ -39,7 +47,8 @@ def main() -> int:
 
 
 def _measure(total: int, rounds: int, folder: Path) -> report.Report:
-    pin_this_process()
+    core, others = cores()
+    os.sched_setaffinity(0, others)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader yet: it is tried again
     _say("starting Apache Kafka")
     with LocalKafka(quick_start=False) as kafka:
@@ -47,8 +56,8 @@ def _measure(total: int, rounds: int, folder: Path) -> report.Report:
         _say(f"producing {total:,} events")
         asyncio.run(events.produce(kafka.bootstrap_servers, total))
         _say(f"produced in {time.monotonic() - started:.0f} s")
-        trial = Trial(folder, kafka.bootstrap_servers, total)
-        return report.report(total, UNDER_TEST != OTHERS, [_turn(trial, n, rounds) for n in range(1, rounds + 1)])
+        trial = Trial(folder, kafka.bootstrap_servers, total, core)
+        return report.report(total, core not in others, [_turn(trial, n, rounds) for n in range(1, rounds + 1)])
 
 
 def _turn(trial: Trial, number: int, rounds: int) -> report.Round:
@@ -68,10 +77,9 @@ def _options() -> argparse.Namespace:
 
 
 def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _say(line: str) -> None:
