@@ -8,6 +8,7 @@ import httpx
 
 from meter.sandbox.app import Sandbox
 from meter.sandbox.faults import Fault
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store
 
 NOW = 1_773_576_000.0
@@ -36,10 +37,11 @@ async def client_of(
     clock: FixedClock | None = None,
     sent_key: str = "sk_sandbox_test",
     peer: str = "127.0.0.1",
+    knobs: Knobs = Knobs(),  # noqa: B008  # frozen
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a sandbox of its own, or of one over a `store` that stays open."""
-    with closing(Store()) as empty:
-        sandbox = Sandbox(store or empty, key=key, faults=faults, now=clock or FixedClock())
+    with closing(Store(counting=knobs.counting)) as empty:
+        sandbox = Sandbox(store or empty, key=key, faults=faults, knobs=knobs, now=clock or FixedClock())
         transport = httpx.ASGITransport(app=sandbox, client=(peer, 40000))
         headers = {"authorization": f"Bearer {sent_key}"} if sent_key else {}
         async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:

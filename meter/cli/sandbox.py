@@ -1,6 +1,7 @@
 """`meter sandbox`: the billing provider in a box, on this machine."""
 
 import asyncio
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meter.cli.configuration import ConfigOption, config_file
 from meter.cli.run import stopped_by_signals
 from meter.errors import UserMistake
 
@@ -32,17 +34,23 @@ def sandbox(
     data: Annotated[Path | None, typer.Option(help="SQLite file that keeps everything; else memory does.")] = None,
     key: Annotated[str | None, typer.Option(help="The only secret key accepted; else any is.")] = None,
     faults: Annotated[Path | None, typer.Option(help="JSON list of faults that are on from the start.")] = None,
+    config: ConfigOption = None,
 ) -> None:
-    """A local copy of the billing provider, to develop and test against."""
+    r"""A local copy of the billing provider, to develop and test against.
+
+    Where the provider's behaviour is unknown, the \[sandbox] section of the configuration chooses it.
+    """
     from meter.sandbox.app import Sandbox
+    from meter.sandbox.knobs import BadKnobsError, read_knobs
     from meter.sandbox.server import CannotListenError, address, listen
     from meter.sandbox.store import CannotOpenError, Store
 
     first_faults = _read_faults(faults) if faults else []
     try:
-        store = Store(data)
+        knobs = read_knobs(config_file(config), os.environ)
+        store = Store(data, knobs.counting)
         listening = listen(host, port)
-    except (CannotListenError, CannotOpenError) as error:
+    except (BadKnobsError, CannotListenError, CannotOpenError) as error:
         raise UserMistake(str(error)) from error
     welcome = _WELCOME.format(
         address=address(listening),
@@ -52,7 +60,7 @@ def sandbox(
     )
     typer.echo(welcome)
     with closing(store), listening:
-        asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults), listening))
+        asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults, knobs=knobs), listening))
 
 
 async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:

@@ -6,6 +6,7 @@ from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.sessions import Sessions
 from meter.sandbox.shapes import Reading
@@ -15,7 +16,10 @@ from meter.sandbox.store import Store
 class Activation:
     """The activation route."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, purchasing: Purchasing, sessions: Sessions) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, purchasing: Purchasing, sessions: Sessions, knobs: Knobs
+    ) -> None:
+        self._remembers = knobs.pending_activation
         self._store = store
         self._sessions = sessions
         self._catalogue = catalogue
@@ -53,7 +57,7 @@ class Activation:
             return self._begun(call, customer_ref, plan, **credit)
         paid = current is not None and current.plan.price > 0 and current.holds_at(iso(call.now))
         waits = current is not None and current.status == "pending" and current.plan.reference == plan.reference
-        if not paid and not waits:
+        if self._remembers and not paid and not waits:
             self._purchasing.begin(call.environment, customer_ref, plan, call.now, status="pending")
         checkout = self._sessions.checkout(call, customer_ref, plan.product_ref, plan.reference, purpose="credit_topup")
         return _answer("topup_required", **credit, **checkout)

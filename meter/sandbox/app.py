@@ -20,6 +20,7 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
@@ -42,6 +43,7 @@ class Sandbox:
         *,
         key: str | None = None,
         faults: Sequence[Fault] = (),
+        knobs: Knobs = Knobs(),  # noqa: B008  # frozen
         now: Callable[[], float] = time.time,
     ) -> None:
         self.stopping = asyncio.Event()
@@ -49,12 +51,12 @@ class Sandbox:
         self._now = now
         armed = Faults(faults)
         catalogue = Catalogue(store)
-        recorder = Recorder(store, catalogue)
+        recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)
         self._app = Starlette(
             routes=[
-                *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue)),
+                *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue, knobs)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},

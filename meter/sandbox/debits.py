@@ -1,5 +1,6 @@
 """What usage costs in credits: the `creditDebit` of each event, and the rows that it leaves in the ledger."""
 
+from meter.sandbox.calls import Call
 from meter.sandbox.catalogue import Shelf
 from meter.sandbox.entries import Purchase
 from meter.sandbox.errors import iso
@@ -12,16 +13,17 @@ from meter.sandbox.usages import Usage
 class Bill:
     """The bill of one call: knows what its earlier events have taken already.
 
-    Credits go down to zero and no further; the event is recorded all the same.
+    Credits go down to zero and no further, unless that is allowed; the event is recorded in any case.
     """
 
-    def __init__(self, store: Store, shelf: Shelf, environment: int, now: float) -> None:
+    def __init__(self, store: Store, shelf: Shelf, call: Call, *, allow_negative: bool = False) -> None:
         self.debits: list[Credit] = []
         self._store = store
         self._shelf = shelf
-        self._environment = environment
-        self._now = now
-        self._moment = iso(now)
+        self._allow_negative = allow_negative
+        self._environment = call.environment
+        self._now = call.now
+        self._moment = iso(call.now)
         self._balances: dict[str, int] = {}
         self._used: dict[tuple[str, str | None, str], int] = {}
 
@@ -48,14 +50,16 @@ class Bill:
         balance = self._balances.get(customer_ref)
         if balance is None:
             balance = self._store.ledger.balance(self._environment, customer_ref)
-        amount = min((usage.units - self._included(usage, purchase)) * price, balance)
+        amount = (usage.units - self._included(usage, purchase)) * price
+        if not self._allow_negative:
+            amount = min(amount, max(balance, 0))
         balance -= amount
         self._balances[customer_ref] = balance
         if amount:
             self.debits.append(
                 Credit(self._environment, customer_ref, "USAGE", -amount, balance, self._now, usage_row=place.row)
             )
-        return f',"creditDebit":{{"debited":true,"amount":{amount},"unitsRemaining":{balance // price}}}'
+        return f',"creditDebit":{{"debited":true,"amount":{amount},"unitsRemaining":{max(balance, 0) // price}}}'
 
     def _included(self, usage: Usage, purchase: Purchase) -> int:
         """How many of the usage's units a hybrid plan's allowance of that month still pays for."""
@@ -73,3 +77,5 @@ class Bill:
 
 _REASONS = ("duplicate", "no_product_ref", "customer_not_found", "no_active_purchase", "plan_not_credit_based")
 _SKIPPED = {reason: f',"creditDebit":{{"debited":false,"reason":"{reason}"}}' for reason in _REASONS}
+REPEATED = _SKIPPED["duplicate"]
+"""How the result of a repeat ends."""

@@ -19,7 +19,8 @@ UNLIMITED = 999_999
 class Limits:
     """The limits route."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, sessions: Sessions) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, sessions: Sessions, unlimited: int = UNLIMITED) -> None:
+        self._unlimited = unlimited
         self._store = store
         self._sessions = sessions
         self._catalogue = catalogue
@@ -57,7 +58,7 @@ class Limits:
         plan = purchase.plan
         allowance = plan.included_units if plan.takes_credits else plan.allowance_units
         if allowance is None:
-            return UNLIMITED
+            return self._unlimited
         month = month_of(call.now)
         used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, month)
         return max(allowance - used, 0) + self._paid_units(call.environment, purchase.customer_ref, plan)

@@ -6,6 +6,7 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import Credits
 from meter.sandbox.customers import Customers
 from meter.sandbox.errors import ProviderError
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.limits import Limits
 from meter.sandbox.merchant import PaymentMethods, merchant, platform_config
 from meter.sandbox.meter_events import MeterEvents
@@ -17,7 +18,6 @@ from meter.sandbox.recording import Recorder
 from meter.sandbox.sessions import Sessions
 from meter.sandbox.store import Store
 from meter.sandbox.striking import Route
-from meter.sandbox.usages import read_bulk, read_one
 from meter.sandbox.user_info import UserInfo
 
 NOT_IMPLEMENTED = (
@@ -34,14 +34,14 @@ Entry = tuple[str, str, Route]
 """Method, path, route."""
 
 
-def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue) -> list[Entry]:
+def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue, knobs: Knobs) -> list[Entry]:
     """Everything under `/v1/sdk`; of two paths that match, the first is taken."""
     sessions, purchases = Sessions(catalogue), Purchases(store, catalogue)
-    limits, credit = Limits(store, catalogue, sessions), Credits(store, catalogue)
-    activation = Activation(store, catalogue, Purchasing(catalogue), sessions)
+    limits, credit = Limits(store, catalogue, sessions, knobs.unlimited_remaining), Credits(store, catalogue)
+    activation = Activation(store, catalogue, Purchasing(catalogue), sessions, knobs)
     return [
-        ("POST", "/v1/sdk/usages", Route(recorder.single, read_one)),
-        ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, read_bulk)),
+        ("POST", "/v1/sdk/usages", Route(recorder.single, recorder.read_one)),
+        ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, recorder.read_bulk, many=True)),
         ("POST", "/v1/sdk/limits", Route(limits.check)),
         *_sessions(sessions),
         *_customers(Customers(catalogue, purchases)),

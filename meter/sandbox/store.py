@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from meter.sandbox.counting import Counting, Counts
 from meter.sandbox.ledger import LEDGER_SCHEMA, Credit, Ledger
-from meter.sandbox.timestamps import month_of
 from meter.sandbox.usages import Usage
 
 # Idempotency keys are random, so every call touches pages all over their index: they stay in memory (64 MiB) and go
@@ -41,10 +41,6 @@ INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 _INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _PUT = """INSERT INTO objects (environment, kind, reference, body) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET body = excluded.body"""
-_SUM_USED = """
-    SELECT environment, customer_ref, product_ref,
-        COALESCE(SUBSTR(timestamp, 1, 7), STRFTIME('%Y-%m', recorded_at, 'unixepoch')) AS month, SUM(units)
-    FROM usages WHERE outcome = 'success' AND product_ref IS NOT NULL GROUP BY 1, 2, 3, 4"""
 
 
 class CannotOpenError(Exception):
@@ -94,18 +90,15 @@ class Store:
     the process being killed (not the machine losing power).
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, counting: Counting = Counting()) -> None:  # noqa: B008  # immutable
         self._db = _connect(path)
+        self._counts = Counts(counting)
         self.ledger = Ledger(self._db)
         try:
             self._open()
             self.ledger.load()
             self._next_row, self._totals = self._counted()
-            # Sums of the rows above, kept here because writing them with every call would cost more than the rows.
-            self._used: dict[tuple[int, str, str, str], int] = {
-                (environment, customer_ref, product_ref, month): units
-                for environment, customer_ref, product_ref, month, units in self._db.execute(_SUM_USED)
-            }
+            self._counts.load(self._db)
         except (sqlite3.Error, _ForeignError) as error:
             self._db.close()
             raise _cannot_open(path, error) from error
@@ -139,8 +132,8 @@ class Store:
         return recorded
 
     def used_units(self, environment: int, customer_ref: str, product_ref: str, month: str) -> int:
-        """Units of successful usage of the calendar month `YYYY-MM`."""
-        return self._used.get((environment, customer_ref, product_ref, month), 0)
+        """What counts toward an allowance in the calendar month `YYYY-MM`: units of successful usage, usually."""
+        return self._counts.used(environment, customer_ref, product_ref, month)
 
     def totals(self) -> Totals:
         """Sums over both environments."""
@@ -186,7 +179,7 @@ class Store:
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
         self._totals = Totals(0, 0, 0)
-        self._used.clear()
+        self._counts.load(self._db)
         self.ledger.load()
 
     def _open(self) -> None:
@@ -220,14 +213,8 @@ class Store:
 
     def _add(self, environment: int, kept: Sequence[Usage], repeats: int, now: float) -> None:
         """Add new rows to the sums."""
-        units = 0
-        this_month = month_of(now)
-        for usage in kept:
-            units += usage.units
-            if usage.outcome == "success" and usage.product_ref is not None:
-                month = this_month if usage.timestamp is None else usage.timestamp[:7]
-                counter = (environment, usage.customer_ref, usage.product_ref, month)
-                self._used[counter] = self._used.get(counter, 0) + usage.units
+        self._counts.add(environment, kept, now)
+        units = sum(usage.units for usage in kept)
         before = self._totals
         self._totals = Totals(before.usages + len(kept), before.units + units, before.duplicates + repeats)
 

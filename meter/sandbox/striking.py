@@ -13,7 +13,7 @@ from meter.sandbox.errors import Issue, ProviderError, invalid
 from meter.sandbox.faults import Fault, Faults
 from meter.sandbox.recording import Recorder
 from meter.sandbox.shapes import custom
-from meter.sandbox.usages import Usage, read_bulk
+from meter.sandbox.usages import Usage
 
 
 class ConnectionCutError(Exception):
@@ -33,10 +33,11 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One of the provider's routes; `usages` reads its events if it records any."""
+    """One of the provider's routes; `usages` reads its events if it records any, `many` of them or one."""
 
     handler: Handler
     usages: Callable[[bytes, float], Sequence[Usage]] | None = None
+    many: bool = False
 
 
 class Striker:
@@ -133,9 +134,8 @@ def _unwanted(fault: Fault, call: Call, route: Route) -> list[int]:
 def _refused(fault: Fault, call: Call, route: Route) -> ProviderError:
     if fault.named is False:
         return ProviderError(400, "Validation failed")
-    bulk = route.usages is read_bulk
     issues: list[Issue] = [
-        custom(("events", index, "customerRef") if bulk else ("customerRef",), "Customer is not accepted")
+        custom(("events", index, "customerRef") if route.many else ("customerRef",), "Customer is not accepted")
         for index in _unwanted(fault, call, route)
     ]
     return invalid(issues)

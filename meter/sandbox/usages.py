@@ -5,13 +5,14 @@ everything else, which alone knows the old names and how to say what is wrong.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from meter.sandbox import timestamps
 from meter.sandbox.calls import decode
-from meter.sandbox.errors import Issue, ProviderError, invalid
+from meter.sandbox.errors import Issue, ProviderError, invalid, iso
 from meter.sandbox.shapes import Path, Reading, custom, kind_of, utf16_units, wrong_type
 
 MAX_EVENTS = 1000
@@ -72,7 +73,17 @@ _one = msgspec.json.Decoder(Usage)
 _bulk = msgspec.json.Decoder(_Bulk)
 
 
-def read_one(body: bytes, now: float) -> list[Usage]:
+class Rules(NamedTuple):
+    """What else than the contract's certain part is taken."""
+
+    strict_names: bool = False
+    accept_offsets: bool = False
+
+
+USUAL = Rules()
+
+
+def read_one(body: bytes, now: float, rules: Rules = USUAL) -> list[Usage]:
     """The event of a single call. Raises ProviderError (400) that names every fault."""
     try:
         usages = [_one.decode(body)]
@@ -81,13 +92,13 @@ def read_one(body: bytes, now: float) -> list[Usage]:
     if usages and _plainly_good(usages, body, now):
         return usages
     issues: list[Issue] = []
-    usage = _read_event(decode(body), (), now, issues)
+    usage = _read_event(decode(body), (), now, issues, rules)
     if usage is None:
         raise invalid(issues)
     return [usage]
 
 
-def read_bulk(body: bytes, now: float) -> list[Usage]:
+def read_bulk(body: bytes, now: float, rules: Rules = USUAL) -> list[Usage]:
     """The 1..1000 events of a bulk call. Raises ProviderError (400) that names every fault of every event."""
     try:
         usages = _bulk.decode(body).events
@@ -95,7 +106,7 @@ def read_bulk(body: bytes, now: float) -> list[Usage]:
         usages = []
     if usages and _plainly_good(usages, body, now):
         return usages
-    return read_thoroughly(decode(body), now)
+    return read_thoroughly(decode(body), now, rules)
 
 
 def _plainly_good(usages: Sequence[Usage], body: bytes, now: float) -> bool:
@@ -118,11 +129,12 @@ def _plainly_good(usages: Sequence[Usage], body: bytes, now: float) -> bool:
     return True
 
 
-def read_thoroughly(data: object, now: float) -> list[Usage]:
+def read_thoroughly(data: object, now: float, rules: Rules = USUAL) -> list[Usage]:
     """The events of a decoded bulk body, in any spelling. Raises ProviderError (400) that names every fault."""
     issues: list[Issue] = []
     body = Reading(data, (), issues)
-    name = "records" if "events" not in body.data and "records" in body.data else "events"
+    other = "events" not in body.data and "records" in body.data and not rules.strict_names
+    name = "records" if other else "events"
     events = body.data.get(name)
     if not isinstance(events, list):
         if not issues:
@@ -130,7 +142,7 @@ def read_thoroughly(data: object, now: float) -> list[Usage]:
         raise invalid(issues)
     if not 1 <= len(events) <= MAX_EVENTS:
         raise invalid([_wrong_count(name, len(events))])
-    usages = [_read_event(event, (name, index), now, issues) for index, event in enumerate(events)]
+    usages = [_read_event(event, (name, index), now, issues, rules) for index, event in enumerate(events)]
     if issues:
         raise invalid(issues)
     return [usage for usage in usages if usage is not None]
@@ -144,10 +156,10 @@ def _wrong_count(name: str, count: int) -> Issue:
     return {"code": code, side: bound, "type": "array", "inclusive": True, "path": [name], "message": message}
 
 
-def _read_event(data: object, path: Path, now: float, issues: list[Issue]) -> Usage | None:
+def _read_event(data: object, path: Path, now: float, issues: list[Issue], rules: Rules) -> Usage | None:
     """The event, or None after its faults were added to `issues`."""
     before = len(issues)
-    if isinstance(data, dict):
+    if isinstance(data, dict) and not rules.strict_names:
         data = _canonical(data, path, issues)
     event = Reading(data, path, issues)
     fields: dict[str, Any] = {
@@ -158,7 +170,7 @@ def _read_event(data: object, path: Path, now: float, issues: list[Issue]) -> Us
         "units": event.integer("units", 0, MAX_UNITS),
         "outcome": event.choice("outcome", OUTCOMES),
         "idempotency_key": event.text("idempotencyKey", max_length=MAX_KEY_LENGTH),
-        "timestamp": _timestamp(event, now),
+        "timestamp": _timestamp(event, now, rules),
         "metadata": _raw(event),
         "duration": event.number("duration", low=0),
         "description": event.text("description"),
@@ -169,10 +181,12 @@ def _read_event(data: object, path: Path, now: float, issues: list[Issue]) -> Us
     return Usage(**{name: value for name, value in fields.items() if value is not None})
 
 
-def _timestamp(event: Reading, now: float) -> str | None:
+def _timestamp(event: Reading, now: float, rules: Rules) -> str | None:
     text = event.text("timestamp")
     if text is None:
         return None
+    if rules.accept_offsets:
+        text = _in_utc(text)
     moment = timestamps.unix_seconds(text)
     path = [*event.path, "timestamp"]
     if moment is None:
@@ -183,6 +197,15 @@ def _timestamp(event: Reading, now: float) -> str | None:
         side = "24 hours in the future" if moment > now else "30 days in the past"
         event.issues.append(custom((*event.path, "timestamp"), f"Timestamp must not be more than {side}"))
     return text
+
+
+def _in_utc(text: str) -> str:
+    """The same moment with `Z`, if `text` has an offset; else `text`."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return text if moment.utcoffset() is None or text.endswith("Z") else iso(moment.timestamp())
+    except (ValueError, OverflowError):
+        return text
 
 
 def _raw(event: Reading) -> msgspec.Raw | None:

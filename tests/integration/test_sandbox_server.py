@@ -6,7 +6,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from meter.sandbox.app import Sandbox
 from meter.sandbox.server import listen, running
 from meter.sandbox.store import CannotOpenError, Store
+from tests.commands import METER, environment, meter
 from tests.sandboxes import BULK, USAGES, event, rows
 from tests.waiting import eventually
 
@@ -37,8 +37,10 @@ async def served(*faults: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
 @contextmanager
 def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`meter sandbox` on a free port: the process and its address."""
-    command = [sys.executable, "-m", "meter", "sandbox", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running_process:
+    command = [*METER, "sandbox", "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running_process:
         assert running_process.stdout is not None
         try:
             words = running_process.stdout.readline().split()
@@ -204,12 +206,27 @@ async def test_only_the_given_key_opens_it_and_faults_come_from_a_file(tmp_path:
 
 def _refused(*arguments: str) -> str:
     """What `meter sandbox` says before it exits with 2."""
-    command = [sys.executable, "-m", "meter", "sandbox", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = meter("sandbox", *arguments)
     assert ended.returncode == 2, ended
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     return ended.stderr
+
+
+def test_a_knob_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
+    """Wherever it was turned: exit 2, with its name."""
+    config = tmp_path / "knobs.toml"
+    config.write_text("[sandbox]\nstrict_costumer = true\n")
+    assert "strict_costumer" in _refused("--port", "0", "--config", str(config))
+
+
+async def test_knobs_come_from_the_configuration(tmp_path: Path) -> None:
+    """A section of its own, in the file that other commands read as well."""
+    config = tmp_path / "meter.toml"
+    config.write_text("[batch]\nmax_events = 10\n[sandbox]\nstrict_customer = true\n")
+    with process("--config", str(config)) as (_, url):
+        async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
+            assert (await client.post(BULK, json=batch(1))).status_code == 404
 
 
 def test_a_port_in_use_is_one_sentence() -> None:

@@ -1,0 +1,84 @@
+"""Where nobody knows what the provider does: the sandbox's guess for each, and how to make it guess otherwise.
+
+Read from the `[sandbox]` table of a TOML file, then from `METER_SANDBOX__<KNOB>` variables, which win.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from meter.sandbox.counting import Counting
+
+PREFIX = "METER_SANDBOX__"
+Outcome = Literal["success", "paywall", "fail"]
+
+
+class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every knob with its default.
+
+    strict_customer          usage of an unknown customer is a 404 for the whole call, instead of a skipped debit
+    strict_names             parameter names of earlier versions are not known
+    accept_offsets           timestamps may have an offset instead of `Z`
+    inserted_counts          what `inserted` counts in a bulk answer: all results, or only new rows
+    allow_negative_credits   debits go on below zero
+    pending_activation       a plan on credits that waits for them is remembered; else `/activate` leaves no purchase
+    limit_counts             what an allowance counts: units, or events whatever their units
+    limit_outcomes           which outcomes count
+    limit_scope              whose usage counts: that of the product, or all of the customer's
+    unlimited_remaining      what `remaining` says without a bound
+    """
+
+    strict_customer: bool = False
+    strict_names: bool = False
+    accept_offsets: bool = False
+    inserted_counts: Literal["results", "new"] = "results"
+    allow_negative_credits: bool = False
+    pending_activation: bool = True
+    limit_counts: Literal["units", "events"] = "units"
+    limit_outcomes: tuple[Outcome, ...] = ("success",)
+    limit_scope: Literal["product", "customer"] = "product"
+    unlimited_remaining: Annotated[int, msgspec.Meta(ge=1, le=2**53)] = 999_999
+
+    @property
+    def counting(self) -> Counting:
+        """The knobs that the store must know."""
+        return Counting(self.limit_counts, frozenset(self.limit_outcomes), self.limit_scope)
+
+
+class BadKnobsError(Exception):
+    """A knob that does not exist or cannot be turned so; says which and why."""
+
+
+def read_knobs(file: Path | None, environ: Mapping[str, str]) -> Knobs:
+    """The knobs of file and environment. Raises BadKnobsError for the first that is wrong."""
+    given: dict[str, object] = dict(_table(file)) if file is not None else {}
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and text:
+            given[name.removeprefix(PREFIX).lower()] = _value(text)
+    try:
+        return msgspec.convert(given, Knobs)
+    except msgspec.ValidationError as error:
+        raise BadKnobsError(f"[sandbox]: {error}") from error
+
+
+def _table(file: Path) -> Mapping[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("sandbox", {})
+    except OSError as error:
+        raise BadKnobsError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # not TOML, not UTF-8
+        raise BadKnobsError(f"{file} is not valid TOML: {error}") from error
+    if not isinstance(table, dict):
+        raise BadKnobsError(f"{file}: sandbox is a section: write [sandbox] and its knobs below it")
+    return table
+
+
+def _value(text: str) -> object:
+    """The value that a variable's text stands for: JSON where it is some (true, 5, ["success"]), else itself."""
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return text
