@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("METER_", "SOLVAPAY_"))}
+from tests.commands import METER, environment, meter
+
 BAD_CONFIGS = Path(__file__).parent.parent / "unit" / "bad_configs"
 NOBODY = "127.0.0.1:9"  # the discard port: nothing listens there
 GOOD = json.dumps({"customerRef": "cus_1", "productRef": "prd_1", "units": 1, "idempotencyKey": "k1"})
@@ -29,17 +30,6 @@ LIMITS = {
     "remaining": 7,
     "meter": {"pendingUnits": 3, "providerRemaining": 10, "asOf": "2026-11-23T20:00:00Z", "source": "cached"},
 }
-
-
-def meter(
-    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None, stdin: str = ""
-) -> "subprocess.CompletedProcess[str]":
-    """The real program in a process of its own, without our environment's settings."""
-    command = [sys.executable, "-m", "meter", *arguments]
-    environment = {**CLEAN, **(environ or {})}
-    return subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=30, check=False
-    )
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -227,8 +217,8 @@ def test_status_piped_is_printed_once(tmp_path: Path, daemon: dict[str, str]) ->
 def test_status_on_a_terminal_goes_on_until_ctrl_c(tmp_path: Path, daemon: dict[str, str]) -> None:
     """It is drawn again with the rate; Ctrl-C is how one leaves, so it is no failure."""
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "meter", "status"]
-    environ = {**CLEAN, **daemon, "TERM": "xterm", "COLUMNS": "160"}
+    command = [*METER, "status"]
+    environ = environment({**daemon, "TERM": "xterm", "COLUMNS": "160"})
     with subprocess.Popen(command, cwd=tmp_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         seen = b""
@@ -258,8 +248,8 @@ def test_a_reader_that_went_away_is_no_traceback(tmp_path: Path) -> None:
     """`meter check-config | head -0` ends without a word."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "meter", "check-config"]
-    done = subprocess.run(command, cwd=tmp_path, env=CLEAN, stdout=writer, stderr=subprocess.PIPE, check=False)
+    command = [*METER, "check-config"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
 

@@ -4,7 +4,6 @@ import asyncio
 import re
 import signal
 import socket
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ import pytest
 from meter.localkafka.ports import HOST, any_free
 from meter.localkafka.probe import answers
 from tests.brokers import admin_of, create_topic
+from tests.commands import METER, environment
 from tests.waiting import eventually
 
 StartCommand = Callable[..., Coroutine[None, None, Process]]
@@ -26,8 +26,8 @@ async def start() -> AsyncIterator[StartCommand]:
     async with AsyncExitStack() as started:
 
         async def command(*options: object) -> Process:
-            words = [sys.executable, "-m", "meter", "kafka", *map(str, options)]
-            process = await asyncio.create_subprocess_exec(*words, stdout=PIPE, stderr=PIPE)
+            words = [*METER, "kafka", *map(str, options)]
+            process = await asyncio.create_subprocess_exec(*words, env=environment(), stdout=PIPE, stderr=PIPE)
             started.push_async_callback(end, process)
             return process
 
