@@ -136,7 +136,8 @@ async def test_a_member_without_partitions_is_ready() -> None:
     async with first.running():
         await first.joined()
         async with second.running():
-            await second.joined()
+            await first.until(lambda: not second.standing.reasons(), "the second one is ready")
+            await first.until(lambda: not first.standing.reasons(), "so is the first one, again")
             assert len(first.machine.assignment.partitions()) + len(second.machine.assignment.partitions()) == 1
 
 
