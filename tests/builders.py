@@ -12,6 +12,7 @@ from meter.pipeline.machine import Machine
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome, Rejected, TryAgain
 from meter.pipeline.receipt import Owner, Receipt
+from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Choice, Committed, Start, decode_note
 from tests.records import NOW_SECONDS, FakeRecord, as_json
@@ -29,6 +30,17 @@ class Most:
     def uniform(self, a: float, b: float, /) -> float:
         """The upper end."""
         return max(a, b)
+
+
+class Least:
+    """Chance that always takes the smallest: waits are as short as they can be."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """The lower end."""
+        return min(a, b)
+
+
+MOST = Most()
 
 
 def record(offset: int, key: str = "", **fields: object) -> FakeRecord:
@@ -87,7 +99,9 @@ class Kept:
 class Driver:
     """A machine of small batches, driven by hand: what it wants done waits here until the test does it."""
 
-    def __init__(self, *partitions: int, kept: Kept | None = None, at: float = 100.0, **changes: Any) -> None:
+    def __init__(
+        self, *partitions: int, kept: Kept | None = None, at: float = 100.0, chance: Chance = MOST, **changes: Any
+    ) -> None:
         options: dict[str, Any] = {
             "name": "m",
             "owner": OWNER,
@@ -101,7 +115,7 @@ class Driver:
             "unknown_customer_wait_seconds": 300.0,
             "lease_seconds": 18.0,
         }
-        self.machine = Machine(MachineOptions(**(options | changes)), Most())
+        self.machine = Machine(MachineOptions(**(options | changes)), chance)
         self.kept = kept or Kept()
         self.seconds = at
         self.sends: list[Batch] = []

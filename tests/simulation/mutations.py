@@ -188,6 +188,24 @@ MUTATIONS = (
         "released units stay pending", "machine.py", "            self.usage.leave_all((event,), sent=event.sent)\n", ""
     ),
     _one(
+        "a wake-up is due already",
+        "dispatch.py",
+        "return max(sendable, self.gate.opens_at)",
+        "return sendable",
+    ),
+    _one(
+        "an unacknowledged receipt does not count in the note",
+        "offsets.py",
+        "min([*self._receipts, *waiting]",
+        "min([*self._receipts]",
+    ),
+    _one(
+        "receipts of an earlier process do not count in the note",
+        "assignment.py",
+        "            progress.receipt_read(receipts_offset, max(offsets))\n",
+        "",
+    ),
+    _one(
         "nothing is paused at the bound",
         "assignment.py",
         "return self._unfilled | self._full | blocked",

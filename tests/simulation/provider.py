@@ -1,18 +1,33 @@
 """A provider that looks keys up without a lock: two overlapping requests with one key insert it twice."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.event import UsageEvent
-from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from meter.pipeline.outcome import (
+    Accepted,
+    NotSent,
+    Outcome,
+    Refusal,
+    Refused,
+    Rejected,
+    TooLarge,
+    TryAgain,
+    UnknownCustomer,
+)
 
 BAD_CUSTOMERS = ("cus_bad", "cus_worse")
 NEW_CUSTOMER = "cus_new"
 CREATED_AT_SECONDS = 160.0
 """When the new customer comes into being: usage overtakes it."""
 STILL_INSERTING_SECONDS = 2.0
+NOTHING_DONE: Mapping[str, Outcome] = {
+    "unauthorized": Refused(Refusal.UNAUTHORIZED, "bad key"),
+    "busy": TryAgain("status 503", outcome_unknown=False),
+    "not_sent": NotSent(),
+}
 
 
 @dataclass(eq=False)
@@ -71,10 +86,8 @@ class Provider:
             self._insert(request)
         if how == "late":
             self.late.append((now + STILL_INSERTING_SECONDS * 0.9, request))
-        if how == "unauthorized":
-            return Refused(Refusal.UNAUTHORIZED, "bad key")
-        if how == "busy":
-            return TryAgain("status 503", outcome_unknown=False)
+        if how in NOTHING_DONE:
+            return NOTHING_DONE[how]
         if how == "too_large" and len(request.keys) > 1:
             return TooLarge()
         self.uncertain.update(dict.fromkeys(request.keys, now + STILL_INSERTING_SECONDS))

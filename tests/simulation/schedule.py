@@ -11,7 +11,7 @@ Step = tuple[int, int, int]
 KINDS = 40
 """Kinds of steps."""
 KEYS = 40
-ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large")
+ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large", "not_sent")
 WRITES = ("ok", "ok", "ok", "unacknowledged", "failed", "too_large")
 SETTLING_ROUNDS = 4000
 

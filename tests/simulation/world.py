@@ -260,6 +260,10 @@ class World:
             assert member.commit is None, "two commits outstanding"
             member.commit, member.commit_started = dict(actions.commit), self.seconds
         member.paused = frozenset(actions.paused)
+        again = machine.next(self.now())
+        left = [*again.sends, *again.receipts, *again.dead_letters, *(again.commit or ())]
+        assert not left, "not everything was said"
+        assert again.wake_at > self.seconds, "the machine spins: it wants to be woken for nothing"
         assert machine.counts.balanced(), machine.counts
         assert machine.counts.held <= 60 + 20
         twice = {key: rows for key, rows in self.provider.rows.items() if rows > 1}

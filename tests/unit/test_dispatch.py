@@ -4,7 +4,7 @@ import math
 
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.outcome import NotSent, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
-from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, accepted, keys, record, records
+from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, Least, accepted, keys, record, records
 
 
 def sent(driver: Driver) -> list[list[str]]:
@@ -243,13 +243,18 @@ def test_a_mass_refusal_probes_single_events() -> None:
 
 
 def test_while_probes_wait_the_machine_sleeps() -> None:
-    """It never asks to be woken in the past: that would be a busy loop."""
-    driver = Driver(0)
-    driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(6)))
-    driver.answer(TryAgain("429", outcome_unknown=False, retry_after_seconds=100.0))
-    driver.answer(REJECTED)
-    driver.pass_time(250.0)
-    assert driver.actions.wake_at > driver.seconds
+    """It never asks to be woken in the past, which would be a busy loop: a paused gate may open before a batch may."""
+    driver = Driver(0, chance=Least())
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(3)))
+    driver.answer(Rejected(dict.fromkeys(range(3), "schema"), "validation failed"))
+    driver.revoke()
+    driver.assign(0)
+    driver.feed(0, record(0))
+    driver.pass_time(0.5)
+    assert (driver.machine.gate.state(), sent(driver)) == ("paused", [["k0"]])
+    driver.answer(TIMEOUT)
+    driver.pass_time(0.5)
+    assert driver.machine.gate.opens_at < driver.seconds < driver.actions.wake_at
 
 
 def test_an_idle_machine_sleeps() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from meter.pipeline.retry import RETRY_AFTER_LIMIT_SECONDS, backoff_seconds, retry_seconds
-from tests.builders import Most
+from tests.builders import Least, Most
 
 
 def test_waits_double_up_to_a_limit() -> None:
@@ -24,11 +24,6 @@ def test_waits_are_spread() -> None:
 @pytest.mark.parametrize("retry_after_seconds", [None, 0.0, 0.5, -3.0])
 def test_an_unknown_outcome_waits_two_seconds(retry_after_seconds: float | None) -> None:
     """Invariant 4: whatever chance or the provider say, it may still be inserting."""
-
-    class Least:
-        def uniform(self, a: float, b: float, /) -> float:
-            return min(a, b)
-
     wait = retry_seconds(1, Least(), outcome_unknown=True, retry_after_seconds=retry_after_seconds)
     assert wait == 2.0
 
