@@ -78,6 +78,11 @@ class Program:
         self._process.kill()
         self._process.wait(10)
 
+    async def stop(self) -> None:
+        """SIGTERM, and the good end that must follow."""
+        self.signal(signal.SIGTERM)
+        assert await self.end() == 0
+
     async def end(self, limit_seconds: float = 20.0) -> int:
         """Its exit code, once it has ended."""
         await eventually(lambda: not self.is_running, limit_seconds, f"{self.name} ends")
@@ -289,9 +294,9 @@ class Installation:
             await asyncio.sleep(0.25)
 
     async def all_is_billed_once(self) -> None:
-        """Everything has ended and the books balance, now and five seconds later."""
+        """Everything has ended, each key has one row, and five seconds later all of it is still so."""
         await self.everything_ended()
-        await self.books_balance()
+        assert (await self.sandbox.totals())["usages"] == len(self.ledger.rows)
         await self.nothing_more_is_sent()
         await self.books_balance()
 

@@ -1,6 +1,5 @@
 """What a user or a producer gets wrong: one clear sentence each, the right exit code, and nothing lost."""
 
-import asyncio
 import json
 import random
 import socket
@@ -10,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from meter.demo.reconciliation import Billed
-from tests.brokers import Broker, MakeBroker, MakeTopic
-from tests.integration.books import Planned, usage, usages
+from meter.localkafka import LocalKafka
+from meter.localkafka.ports import HOST, any_free
+from tests.brokers import Broker, MakeTopic, create_topic
+from tests.integration.books import PARTITIONS, Planned, usage, usages
 from tests.integration.daemon import KEY, Installation, installation
 from tests.waiting import eventually
 
@@ -66,22 +67,22 @@ async def test_a_wrong_key_pauses_and_the_right_one_resumes(broker: Broker, topi
         await eventually(meter.ready, 10, "meter is ready")
 
 
-async def test_an_unreachable_broker_is_waited_for(own_broker: MakeBroker, topic: MakeTopic, tmp_path: Path) -> None:
+async def test_an_unreachable_broker_is_waited_for(tmp_path: Path) -> None:
     """One log line however often it is tried, `/readyz` 503 with the reason; when it appears, work begins."""
-    broker = await asyncio.to_thread(own_broker)
-    async with installation(broker.bootstrap_servers, await topic(servers=broker.bootstrap_servers), tmp_path) as place:
+    port = any_free()
+    async with installation(f"{HOST}:{port}", "usage", tmp_path) as place:
         await place.start_sandbox()
-        await place.produce(usages(2_000))
-        await asyncio.to_thread(broker.kill)
         meter = await place.start_meter()
         await meter.says("nobody listens there")
         assert (await meter.status())["ready"] is False
 
-        await asyncio.to_thread(broker.restart)
-
-        await place.everything_ended()
-        await place.books_balance()
-        assert meter.program.log.count("kafka.waiting") == 1
+        with LocalKafka(port=port):
+            await create_topic(place.servers, place.topic, PARTITIONS)
+            await place.produce(usages(2_000))
+            await place.everything_ended()
+            await place.books_balance()
+            assert meter.program.log.count("nobody listens there") == 1
+            await meter.program.stop()
 
 
 async def test_an_unreachable_provider_is_waited_for(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:

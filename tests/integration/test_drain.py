@@ -31,8 +31,7 @@ async def test_what_is_held_at_sigterm_is_billed_and_committed_before_the_end(
         await eventually(all_read, 30, "every record is read")
         await place.strike_moment(1, EVENTS)
 
-        meter.program.signal(signal.SIGTERM)
-        assert await meter.program.end(limit_seconds=30) == 0
+        await meter.program.stop()
         await place.books_balance()
         assert await committed_offsets(place.servers, place.group) == place.ledger.ends
         assert '"event": "drained", "held": 0}' in meter.program.log
@@ -49,8 +48,7 @@ async def test_a_provider_that_is_away_does_not_keep_the_process_from_ending(
         meter = await place.start_meter(run__drain_timeout_seconds=1)
         await eventually(lambda: "billing.retrying" in meter.program.log, 20, "the provider refuses")
 
-        meter.program.signal(signal.SIGTERM)
-        assert await meter.program.end() == 0
+        await meter.program.stop()
         assert (await place.sandbox.totals())["usages"] == 0
         await place.sandbox.fail()
         await place.start_meter()

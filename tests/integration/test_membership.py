@@ -37,8 +37,7 @@ async def test_a_stopped_replica_hands_its_partitions_over(broker: Broker, topic
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         first, second = await two_meters_at_work(place)
 
-        first.program.signal(signal.SIGTERM)
-        assert await first.program.end() == 0
+        await first.program.stop()
 
         await place.all_is_billed_once()
         assert await second.partitions() == {0, 1, 2, 3}

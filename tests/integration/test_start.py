@@ -68,7 +68,7 @@ async def test_latest_bills_what_comes_from_now_on_in_idle_partitions_too(
         before = Ledger()
         await produce(place.servers, place.topic, [usage(4 * n) for n in range(100)], before)
         meter = await started(place, kafka__start_from="latest")
-        meter.kill()
+        await meter.program.stop()
 
         await place.produce(usages(100, first=1000))
         await place.start_meter(kafka__start_from="latest")
@@ -135,7 +135,7 @@ async def test_a_commit_that_fell_out_of_retention_is_loud(broker: Broker, topic
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
         meter = await started(place)
-        meter.kill()
+        await meter.program.stop()
         await produce(place.servers, place.topic, [usage(n, partition=0) for n in range(30)], Ledger())
         async with _admin(place.servers) as admin:
             await admin.delete_records({TopicPartition(place.topic, 0): RecordsToDelete(30)})
