@@ -40,7 +40,7 @@ async def client_of(
     knobs: Knobs = Knobs(),  # noqa: B008  # frozen
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a sandbox of its own, or of one over a `store` that stays open."""
-    with closing(Store(counting=knobs.counting)) as empty:
+    with closing(Store(counting=knobs.counting, key_life_seconds=knobs.key_life_seconds or None)) as empty:
         sandbox = Sandbox(store or empty, key=key, faults=faults, knobs=knobs, now=clock or FixedClock())
         transport = httpx.ASGITransport(app=sandbox, client=(peer, 40000))
         headers = {"authorization": f"Bearer {sent_key}"} if sent_key else {}

@@ -24,7 +24,7 @@ The billing provider's sandbox listens at {address} (data: {data}; key: {key}; f
   what happened  GET  {address}/sandbox/totals  or  /sandbox/usages?after=0&limit=100
   start afresh   POST {address}/sandbox/reset
   make it fail   PUT  {address}/sandbox/faults   (GET shows them, DELETE ends them)
-  known names    POST {address}/sandbox/customers  or  /sandbox/products
+  known names    POST {address}/sandbox/customers  or  /sandbox/products  or  /sandbox/purchases
 Ctrl-C stops it."""
 
 
@@ -48,7 +48,7 @@ def sandbox(
     first_faults = _read_faults(faults) if faults else []
     try:
         knobs = read_knobs(config_file(config), os.environ)
-        store = Store(data, knobs.counting)
+        store = Store(data, knobs.counting, knobs.key_life_seconds or None)
         listening = listen(host, port)
     except (BadKnobsError, CannotListenError, CannotOpenError) as error:
         raise UserMistake(str(error)) from error

@@ -22,6 +22,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strict_customer          usage of an unknown customer is a 404 for the whole call, instead of a skipped debit
     strict_names             parameter names of earlier versions are not known
     accept_offsets           timestamps may have an offset instead of `Z`
+    key_life_seconds         how long an idempotency key is known; 0 is forever
     inserted_counts          what `inserted` counts in a bulk answer: all results, or only new rows
     allow_negative_credits   debits go on below zero
     pending_activation       a plan on credits that waits for them is remembered; else `/activate` leaves no purchase
@@ -34,6 +35,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strict_customer: bool = False
     strict_names: bool = False
     accept_offsets: bool = False
+    key_life_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0
     inserted_counts: Literal["results", "new"] = "results"
     allow_negative_credits: bool = False
     pending_activation: bool = True

@@ -21,14 +21,15 @@ PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -65536;
 PRAGMA wal_autocheckpoint = 10000;
 """
-_FORMAT = 0x6D657403  # "met" and the number of the schema below: one more whenever it changes
+_FORMAT = 0x6D657404  # "met" and the number of the schema below: one more whenever it changes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usages (
     row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL,
     customer_ref TEXT, product_ref TEXT, purchase_ref TEXT, action_type TEXT, units INTEGER, outcome TEXT,
-    idempotency_key TEXT, timestamp TEXT, metadata BLOB, duration REAL, description TEXT, error_message TEXT);
+    idempotency_key TEXT, timestamp TEXT, metadata BLOB, duration REAL, description TEXT, error_message TEXT,
+    key_expired INTEGER);
 CREATE UNIQUE INDEX IF NOT EXISTS usages_by_key
-    ON usages (idempotency_key, environment) WHERE idempotency_key IS NOT NULL;
+    ON usages (idempotency_key, environment) WHERE idempotency_key IS NOT NULL AND key_expired IS NULL;
 CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY, environment INTEGER, kind TEXT, reference TEXT, body BLOB,
     UNIQUE (environment, kind, reference));
@@ -38,7 +39,9 @@ CREATE TABLE IF NOT EXISTS meter_events (
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 """
-_INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING"
+_EXPIRE = """UPDATE usages SET key_expired = 1
+    WHERE idempotency_key = ? AND environment = ? AND key_expired IS NULL AND recorded_at <= ?"""
 _PUT = """INSERT INTO objects (environment, kind, reference, body) VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET body = excluded.body"""
 
@@ -87,10 +90,16 @@ class Store:
     """Everything the sandbox knows. `path` None keeps it in memory. Raises CannotOpenError.
 
     The file is locked for this process; a write is on its way to the disk when the method returns, and survives
-    the process being killed (not the machine losing power).
+    the process being killed (not the machine losing power). A key is known for `key_life_seconds`, None: forever.
     """
 
-    def __init__(self, path: Path | None = None, counting: Counting = Counting()) -> None:  # noqa: B008  # immutable
+    def __init__(
+        self,
+        path: Path | None = None,
+        counting: Counting = Counting(),  # noqa: B008  # immutable
+        key_life_seconds: float | None = None,
+    ) -> None:
+        self._key_life_seconds = key_life_seconds
         self._db = _connect(path)
         self._counts = Counts(counting)
         self.ledger = Ledger(self._db)
@@ -117,6 +126,9 @@ class Store:
             (row, environment, now, *msgspec.structs.astuple(usage)) for row, usage in enumerate(usages, start=first)
         ]
         with self._transaction():
+            if self._key_life_seconds is not None:
+                oldest = now - self._key_life_seconds
+                self._db.executemany(_EXPIRE, [(usage.idempotency_key, environment, oldest) for usage in usages])
             repeats = len(rows) - max(self._db.executemany(_INSERT, rows).rowcount, 0)
             if repeats:
                 recorded = self._resolve(environment, usages, first)
@@ -142,7 +154,7 @@ class Store:
     def usages_after(self, row: int, limit: int) -> list[StoredUsage]:
         """Up to `limit` usages behind `row`, in the order in which they were kept."""
         rows = self._db.execute("SELECT * FROM usages WHERE row > ? ORDER BY row LIMIT ?", (row, limit))
-        return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent in rows]
+        return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent, _ in rows]
 
     def keep_meter_events(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Keep meter events, as environment, Unix seconds and the columns that follow, all or none."""
@@ -205,7 +217,7 @@ class Store:
                 recorded.append(Recorded(row, duplicate=False))
                 continue
             (earlier,) = self._db.execute(
-                "SELECT row FROM usages WHERE idempotency_key = ? AND environment = ?",
+                "SELECT row FROM usages WHERE idempotency_key = ? AND environment = ? AND key_expired IS NULL",
                 (usage.idempotency_key, environment),
             ).fetchone()
             recorded.append(Recorded(earlier, duplicate=True))

@@ -14,6 +14,7 @@ from tests.sandboxes import (
     BULK,
     CUSTOMER,
     USAGES,
+    FixedClock,
     activate,
     balance,
     client_of,
@@ -64,6 +65,17 @@ async def test_accept_offsets() -> None:
         assert kept == ["2026-03-15T11:30:00.000Z", *sent[1:]]
         for text in ("2026-03-15T13:30:00", "2026-03-17T12:30:00+00:00", "0001-01-01T00:00:00+23:59", "x"):
             assert (await record(client, event(timestamp=text))).status_code == 400
+
+
+async def test_key_life_seconds() -> None:
+    """A key is known that long, counted from its first row; then it is new, and that row keeps its key all the same."""
+    clock = FixedClock()
+    async with client_of(knobs=Knobs(key_life_seconds=60), clock=clock) as client:
+        await record(client, event(idempotencyKey="a"))
+        for later, kept in ((59.5, 1), (0.5, 2), (59.5, 2)):
+            clock.now += later
+            await record(client, event(idempotencyKey="a"), event(idempotencyKey="a"))
+            assert [row["idempotencyKey"] for row in await rows(client)] == ["a"] * kept
 
 
 async def test_inserted_counts_only_new_rows() -> None:
