@@ -112,7 +112,8 @@ sandbox/               the provider in a box; imports nothing from the rest
   recording.py           keeps each once, and says what it cost
   debits.py              what usage costs in credits
   ledger.py              every change of a customer's credits is a row
-  limits.py              counts allowances down
+  counting.py            what allowances count
+  limits.py              counts them down
   periods.py             where billing periods begin and end
   entries.py             customers, products and plans as values
   catalogue.py           all of them, in memory and in the store
@@ -130,6 +131,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   user_info.py           what an account page wants to know
   routes.py              which of the provider's paths leads where
   store.py               SQLite, one transaction a call
+  knobs.py               guesses where nobody knows, and how to change them
   faults.py              lists of faults
   striking.py            answers as a fault says
   controls.py            /sandbox/...
