@@ -119,8 +119,10 @@ async def _grow(admin: AIOKafkaAdminClient, kafka: KafkaSettings, partitions: in
         return [f"{short} (kafka.create_topics is off)"]
     try:
         await admin.create_partitions({topic: NewPartitions(partitions)}, timeout_ms=int(ANSWER_SECONDS * 1000))
+    except errors.InvalidPartitionsError:
+        pass  # somebody else was faster, which the broker that we ask shows in a moment
     except (errors.KafkaError, OSError, TimeoutError) as error:
-        if await partition_count(admin, topic) < partitions:  # else somebody else was faster
+        if await partition_count(admin, topic) < partitions:  # else it was done, and the answer was lost
             return [f"{short} ({error})"]
     await _until_partitions(admin, topic, partitions)
     return []

@@ -13,6 +13,7 @@ from meter.kafka.topics import connected_admin, ensure_topics, partition_count
 from meter.kafka.writer import Writer
 from meter.settings import KafkaSettings
 from tests.brokers import Broker, MakeTopic, create_topic
+from tests.waiting import eventually
 
 DAY_SECONDS = 86400
 
@@ -28,6 +29,16 @@ async def retention_of(admin: AIOKafkaAdminClient, topic: str) -> str:
     answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     configs = {entry[0]: entry[1] for entry in answers[0].resources[0][4]}
     return str(configs["retention.ms"])
+
+
+async def grow(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    """Returns when everybody can see them."""
+    await admin.create_partitions({topic: NewPartitions(partitions)})
+
+    async def shown() -> bool:
+        return await partition_count(admin, topic) == partitions
+
+    await eventually(shown, 10, f"topic {topic} shows {partitions} partitions")
 
 
 async def test_missing_topics_are_made_to_keep_long_enough(kafka: KafkaSettings) -> None:
@@ -48,7 +59,7 @@ async def test_receipts_grow_with_the_source(kafka: KafkaSettings) -> None:
     """W6: two replicas add the partitions at the same moment."""
     await ensure_topics(kafka, DAY_SECONDS)
     async with connected_admin(kafka) as admin:
-        await admin.create_partitions({kafka.topic: NewPartitions(5)})
+        await grow(admin, kafka.topic, 5)
         assert await asyncio.gather(*(ensure_topics(kafka, DAY_SECONDS) for _ in range(2))) == [[], []]
         assert await partition_count(admin, kafka.receipts_topic) == 5
 
@@ -68,7 +79,7 @@ async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: Kaf
     await ensure_topics(kafka, DAY_SECONDS)
     settled = kafka.model_copy(update={"create_topics": False})
     async with connected_admin(kafka) as admin:
-        await admin.create_partitions({kafka.topic: NewPartitions(3)})
+        await grow(admin, kafka.topic, 3)
     (warning,) = await ensure_topics(settled, DAY_SECONDS)
     assert f"{kafka.receipts_topic} has 2 partitions where 3 are needed" in warning
     writer = Writer(settled)
