@@ -6,7 +6,7 @@ from meter.sandbox.entries import Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.ledger import Credit
 from meter.sandbox.store import Recorded, Store
-from meter.sandbox.timestamps import month_of
+from meter.sandbox.timestamps import unix_seconds
 from meter.sandbox.usages import Usage
 
 
@@ -62,15 +62,16 @@ class Bill:
         return f',"creditDebit":{{"debited":true,"amount":{amount},"unitsRemaining":{max(balance, 0) // price}}}'
 
     def _included(self, usage: Usage, purchase: Purchase) -> int:
-        """How many of the usage's units a hybrid plan's allowance of that month still pays for."""
+        """How many of the usage's units a hybrid plan's allowance of its period still pays for."""
         allowance = purchase.plan.included_units
         if not allowance:
             return 0
-        month = month_of(self._now) if usage.timestamp is None else usage.timestamp[:7]
-        counter = (usage.customer_ref, usage.product_ref, month)
+        moment = unix_seconds(usage.timestamp) if usage.timestamp is not None else None
+        period = self._store.counts.period(purchase.created_at, self._now if moment is None else moment)
+        counter = (usage.customer_ref, usage.product_ref, period.begin)
         used = self._used.get(counter)
         if used is None:
-            used = self._store.used_units(self._environment, usage.customer_ref, usage.product_ref or "", month)
+            used = self._store.counts.used(self._environment, usage.customer_ref, usage.product_ref or "", period)
         self._used[counter] = used + usage.units
         return min(usage.units, max(allowance - used, 0))
 

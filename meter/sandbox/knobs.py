@@ -29,6 +29,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_counts             what an allowance counts: units, or events whatever their units
     limit_outcomes           which outcomes count
     limit_scope              whose usage counts: that of the product, or all of the customer's
+    limit_period             calendar months, or thirty days from the day of the purchase
     unlimited_remaining      what `remaining` says without a bound
     """
 
@@ -42,12 +43,13 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_counts: Literal["units", "events"] = "units"
     limit_outcomes: tuple[Outcome, ...] = ("success",)
     limit_scope: Literal["product", "customer"] = "product"
+    limit_period: Literal["month", "30_days"] = "month"
     unlimited_remaining: Annotated[int, msgspec.Meta(ge=1, le=2**53)] = 999_999
 
     @property
     def counting(self) -> Counting:
         """The knobs that the store must know."""
-        return Counting(self.limit_counts, frozenset(self.limit_outcomes), self.limit_scope)
+        return Counting(self.limit_counts, frozenset(self.limit_outcomes), self.limit_scope, self.limit_period)
 
 
 class BadKnobsError(Exception):

@@ -10,7 +10,6 @@ from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.sessions import Sessions
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
-from meter.sandbox.timestamps import month_of
 
 UNLIMITED = 999_999
 """What `remaining` says when there is no bound."""
@@ -59,8 +58,8 @@ class Limits:
         allowance = plan.included_units if plan.takes_credits else plan.allowance_units
         if allowance is None:
             return self._unlimited
-        month = month_of(call.now)
-        used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, month)
+        period = self._store.counts.period(purchase.created_at, call.now)
+        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
         return max(allowance - used, 0) + self._paid_units(call.environment, purchase.customer_ref, plan)
 
     def _paid_units(self, environment: int, customer_ref: str, plan: Plan) -> int:

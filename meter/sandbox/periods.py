@@ -1,7 +1,8 @@
-"""Billing periods: where the one that a moment falls into begins and ends, counted from the purchase's start."""
+"""Periods: where the one that a moment falls into begins and ends, for bills and for allowances."""
 
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from meter.sandbox.errors import iso
 
@@ -39,10 +40,34 @@ def days_later(start: str, days: float) -> str:
         return "9999-12-31T23:59:59.999Z"
 
 
-def calendar_month(now: float) -> tuple[str, str]:
-    """Begin and end of the calendar month (UTC) of Unix seconds: what allowances are counted over."""
-    begin = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return iso(begin.timestamp()), iso(_months_later(begin, 1).timestamp())
+class Period(NamedTuple):
+    """What an allowance is counted over, in the form of `errors.iso`; the end is the next one's begin."""
+
+    begin: str
+    end: str
+
+
+def calendar_month(moment: float) -> Period:
+    """The calendar month (UTC) of Unix seconds."""
+    begin = _midnight(datetime.fromtimestamp(moment, UTC)).replace(day=1)
+    return Period(iso(begin.timestamp()), iso(_months_later(begin, 1).timestamp()))
+
+
+def thirty_days(start: str, moment: float) -> Period:
+    """The thirty whole days (UTC) that Unix seconds fall into, counted from the day of `start`."""
+    first, length = _midnight(moment_of(start)), timedelta(days=30)
+    begin = first + (datetime.fromtimestamp(moment, UTC) - first) // length * length
+    return Period(iso(begin.timestamp()), iso((begin + length).timestamp()))
+
+
+def days_of(period: Period) -> list[str]:
+    """Every day of the period, as `YYYY-MM-DD`."""
+    begin, end = moment_of(period.begin), moment_of(period.end)
+    return [f"{begin + timedelta(days=day):%Y-%m-%d}" for day in range((end - begin).days)]
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _months_later(begin: datetime, months: int) -> datetime:

@@ -9,7 +9,7 @@ from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
-from meter.sandbox.periods import calendar_month, period_end
+from meter.sandbox.periods import period_end
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 
@@ -108,10 +108,16 @@ class Purchases:
         return {name: value for name, value in answer.items() if value is not None}
 
     def _usage(self, call: Call, purchase: Purchase) -> dict[str, Any]:
-        begin, end = calendar_month(call.now)
-        used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, begin[:7])
+        period = self._store.counts.period(purchase.created_at, call.now)
+        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
         over = max(used - purchase.plan.allowance_units, 0) if purchase.plan.allowance_units else 0
-        return {"used": used, "overageUnits": over, "overageCost": 0, "periodStart": begin, "periodEnd": end}
+        return {
+            "used": used,
+            "overageUnits": over,
+            "overageCost": 0,
+            "periodStart": period.begin,
+            "periodEnd": period.end,
+        }
 
     def _listed(self, call: Call, purchases: Iterable[Purchase]) -> Answer:
         query, moment = call.query, iso(call.now)

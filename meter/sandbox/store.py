@@ -101,13 +101,13 @@ class Store:
     ) -> None:
         self._key_life_seconds = key_life_seconds
         self._db = _connect(path)
-        self._counts = Counts(counting)
+        self.counts = Counts(counting)
         self.ledger = Ledger(self._db)
         try:
             self._open()
             self.ledger.load()
             self._next_row, self._totals = self._counted()
-            self._counts.load(self._db)
+            self.counts.load(self._db)
         except (sqlite3.Error, _ForeignError) as error:
             self._db.close()
             raise _cannot_open(path, error) from error
@@ -142,10 +142,6 @@ class Store:
         kept = [usage for usage, place in zip(usages, recorded, strict=True) if not place.duplicate]
         self._add(environment, kept, repeats, now)
         return recorded
-
-    def used_units(self, environment: int, customer_ref: str, product_ref: str, month: str) -> int:
-        """What counts toward an allowance in the calendar month `YYYY-MM`: units of successful usage, usually."""
-        return self._counts.used(environment, customer_ref, product_ref, month)
 
     def totals(self) -> Totals:
         """Sums over both environments."""
@@ -191,7 +187,7 @@ class Store:
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
         self._totals = Totals(0, 0, 0)
-        self._counts.load(self._db)
+        self.counts.load(self._db)
         self.ledger.load()
 
     def _open(self) -> None:
@@ -225,7 +221,7 @@ class Store:
 
     def _add(self, environment: int, kept: Sequence[Usage], repeats: int, now: float) -> None:
         """Add new rows to the sums."""
-        self._counts.add(environment, kept, now)
+        self.counts.add(environment, kept, now)
         units = sum(usage.units for usage in kept)
         before = self._totals
         self._totals = Totals(before.usages + len(kept), before.units + units, before.duplicates + repeats)

@@ -30,11 +30,6 @@ def within(moment: float, now: float) -> bool:
     return now - PAST_SECONDS <= moment <= now + FUTURE_SECONDS
 
 
-def month_of(moment: float) -> str:
-    """The calendar month (UTC) of Unix seconds, as `YYYY-MM`: timestamps begin with theirs."""
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m}"
-
-
 @lru_cache(maxsize=4096)  # the events of a batch share their seconds
 def _whole_seconds(text: str) -> float | None:
     if not _TO_THE_SECOND.fullmatch(text):

@@ -7,7 +7,6 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Customer, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.limits import Limits
-from meter.sandbox.periods import calendar_month
 from meter.sandbox.sessions import Sessions, url
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
@@ -60,8 +59,8 @@ class UserInfo:
         }
 
     def _usage(self, call: Call, purchase: Purchase) -> dict[str, Any]:
-        month = calendar_month(call.now)[0][:7]
-        used = self._store.used_units(call.environment, purchase.customer_ref, purchase.product_ref, month)
+        period = self._store.counts.period(purchase.created_at, call.now)
+        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
         remaining = self._limits.remaining(call, purchase)
         total = used + remaining
         percent = round(100 * used / total, 2) if total else None

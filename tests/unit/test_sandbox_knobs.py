@@ -128,6 +128,25 @@ async def test_what_an_allowance_counts(knobs: Knobs, left: int) -> None:
                 assert await remaining(client) == left
 
 
+async def test_limit_period_of_thirty_days() -> None:
+    """From the day of the purchase, over the end of the month; the days before and after count elsewhere."""
+    clock = FixedClock()
+    with closing(Store(counting=Knobs(limit_period="30_days").counting)) as store:
+        async with client_of(store, clock=clock) as client:
+            await known(client, free_units=100)
+            await remaining(client)
+            await record(client, event(units=1), event(units=5, timestamp="2026-03-14T23:59:59Z"))
+            clock.now += 29 * 86400
+            await record(client, event(units=2))
+            assert await remaining(client) == 97
+            (purchase,) = (await client.get("/v1/sdk/purchases")).json()["purchases"]
+            assert purchase["usage"]["periodStart"] == "2026-03-15T00:00:00.000Z"
+            assert purchase["usage"]["periodEnd"] == "2026-04-14T00:00:00.000Z"
+        clock.now += 43200
+        async with client_of(store, clock=clock) as client:
+            assert await remaining(client) == 100
+
+
 async def test_unlimited_remaining() -> None:
     """The figure for no bound."""
     async with client_of(knobs=Knobs(unlimited_remaining=5)) as client:
