@@ -21,6 +21,7 @@ from meter.sandbox.controls import Controls
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
@@ -58,6 +59,7 @@ class Sandbox:
             routes=[
                 *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue, knobs)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
+                *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},
         )

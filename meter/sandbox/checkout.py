@@ -1,7 +1,7 @@
 """What happens when a customer has paid at the checkout: a purchase begins, or credits arrive."""
 
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
-from meter.sandbox.catalogue import Catalogue, Shelf
+from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import MAX_GRANT
 from meter.sandbox.entries import Plan, Session
 from meter.sandbox.errors import ProviderError
@@ -36,11 +36,21 @@ class Checkout:
             active = woken(self._catalogue[environment], session.customer_ref, balance)
             self._catalogue.put(environment, [done, *active], [credit])
             return Answer.of(200, {"success": True, "balance": balance})
-        plan = _plan(self._catalogue[environment], session)
+        plan = self.plan(environment, session)
         purchase = self._purchasing.begin(
             environment, session.customer_ref, plan, call.now, paid=plan.price > 0, also=[done]
         )
         return Answer.of(200, {"success": True, "purchaseRef": purchase.reference})
+
+    def plan(self, environment: int, session: Session) -> Plan:
+        """The plan that was asked for; else the default one, else the first that can be had."""
+        plans = self._catalogue[environment].plans_of(session.product_ref or "")
+        active = [plan for plan in plans if plan.status == "active"]
+        asked = [plan for plan in active if plan.reference == session.plan_ref]
+        found = asked or [plan for plan in active if plan.default] or active
+        if not found:
+            raise ProviderError(400, "There is no active plan to buy")
+        return found[0]
 
     def _find(self, reference: str) -> tuple[int, Session]:
         for environment in (SANDBOX, LIVE):
@@ -48,14 +58,3 @@ class Checkout:
             if session is not None and session.kind == "checkout":
                 return environment, session
         raise ProviderError(404, f"Checkout session not found: {reference}")
-
-
-def _plan(shelf: Shelf, session: Session) -> Plan:
-    """The plan that was asked for; else the default one, else the first that can be had."""
-    plans = [plan for plan in shelf.plans_of(session.product_ref or "") if plan.status == "active"]
-    asked = [plan for plan in plans if plan.reference == session.plan_ref]
-    default = [plan for plan in plans if plan.default]
-    found = asked or default or plans
-    if not found:
-        raise ProviderError(400, "There is no active plan to buy")
-    return found[0]

@@ -1,0 +1,88 @@
+"""The pages behind the links, read as a browser without scripts would."""
+
+import re
+from typing import Any
+
+import httpx
+
+from tests.sandboxes import (
+    CUSTOMER,
+    PRODUCT,
+    USAGES,
+    FixedClock,
+    bought,
+    client_of,
+    event,
+    known,
+    plan_of,
+    remaining,
+)
+
+REFS = {"customerRef": CUSTOMER, "productRef": PRODUCT}
+
+
+async def link(client: httpx.AsyncClient, path: str, **body: Any) -> str:
+    """The link that a new session answers with."""
+    answer = await client.post(f"/v1/sdk/{path}", json={**REFS, **body})
+    answer.raise_for_status()
+    return next(str(value) for name, value in answer.json().items() if name.endswith("Url"))
+
+
+async def click(client: httpx.AsyncClient, page: httpx.Response) -> httpx.Response:
+    """Press the page's only button."""
+    (action,) = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+    return await client.post(page.url.join(action.replace("&amp;", "&")))
+
+
+async def test_a_checkout_link_completes_the_purchase() -> None:
+    """It says what it costs; one click and the customer is on the plan, a second one is too late."""
+    async with client_of() as client:
+        await known(client, free_units=10)
+        plan = await plan_of(client, name="<Pro>", price=4900, limit=70)
+        url = await link(client, "checkout-sessions", planRef=plan, returnUrl="http://127.0.0.1/back?a=1&b=2")
+        page = await client.get(url)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "&lt;Pro&gt;: 49.00 USD" in page.text
+        assert await remaining(client) == 10
+        paid = await click(client, page)
+        assert (paid.status_code, 'href="http://127.0.0.1/back?a=1&amp;b=2"' in paid.text) == (200, True)
+        assert await remaining(client) == 70
+        assert (await click(client, page)).status_code == 410
+
+
+async def test_a_customer_link_shows_and_cancels() -> None:
+    """Plan and usage; after the click it runs on to its end, and there is no button any more."""
+    async with client_of() as client:
+        await known(client)
+        await bought(client, await plan_of(client, name="Pro", price=4900, limit=70))
+        await client.post(USAGES, json=event(units=3))
+        page = await client.get(await link(client, "customers/customer-sessions"))
+        assert f"{PRODUCT}, Pro: 3 of 70 units used" in page.text
+        after = await click(client, page)
+        assert "cancelled, ends 2026-04-15T12:00:00.000Z" in after.text
+        assert "<form" not in after.text
+        assert await remaining(client) == 67
+
+
+async def test_a_link_opens_nobody_elses_purchases() -> None:
+    """A purchase of another customer is not found, nor is one kind of session good for the other."""
+    async with client_of() as client:
+        await known(client)
+        purchase = await bought(client, await plan_of(client, price=4900))
+        await client.post("/sandbox/customers", json={"reference": "cus_2"})
+        url = await link(client, "customers/customer-sessions", customerRef="cus_2")
+        assert "There are none." in (await client.get(url)).text
+        assert (await client.post(f"{url}&purchase={purchase}")).status_code == 404
+        assert (await client.get(url.replace("manage", "checkout"))).status_code == 404
+
+
+async def test_a_link_goes_out_after_fifteen_minutes() -> None:
+    """410, for pages and clicks."""
+    clock = FixedClock()
+    async with client_of(clock=clock) as client:
+        await known(client)
+        urls = [await link(client, path) for path in ("checkout-sessions", "customers/customer-sessions")]
+        clock.now += 900
+        for url in urls:
+            assert (await client.get(url)).status_code == 410
+            assert (await client.post(url)).status_code == 410
