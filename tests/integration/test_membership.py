@@ -82,3 +82,34 @@ async def test_a_replica_that_slept_past_its_session_bills_nothing_when_it_wakes
         await place.nothing_more_is_sent()
         assert await sandbox.totals() == {"usages": 0, "units": 0, "duplicates": 0, "requests": 0}
         await place.everything_ended()
+
+
+async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """M1 again, with nothing in flight that would hold the sleeper up: its batch is due in the moment it wakes, before
+    it can have heard of the rebalance, and only the lease keeps it from billing what another one has billed."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        sandbox = await place.start_sandbox()
+        sleeper = await place.start_meter(batch__max_age_seconds=5)
+        await eventually(sleeper.ready, 20, "the sleeper is ready")
+        await place.produce(usages(100, invalid_every=1000))
+
+        async def all_held() -> bool:
+            held: int = (await sleeper.status())["events"]["held"]
+            return held == 100
+
+        await eventually(all_held, 4, "every event is held, none is sent")
+        sleeper.program.signal(signal.SIGSTOP)
+        place.meters.remove(sleeper)
+        await place.start_meter()
+        await place.everything_ended()
+        await sandbox.json("POST", "/sandbox/reset")
+        sleeper.program.signal(signal.SIGCONT)
+
+        async def all_released() -> bool:
+            released: int = (await sleeper.status())["events"]["released"]
+            return released == 100
+
+        await eventually(all_released, 30, "the sleeper knows that its events are not its own any more")
+        assert (await sandbox.totals())["requests"] == 0
