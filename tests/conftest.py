@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             folder = kind(ROOT.parent / report.nodeid.partition("::")[0])
             counts[folder] += outcome != "" and report.when != "teardown"  # the error of a test that is counted already
-            seconds[folder] += report.duration
+            seconds[folder] += getattr(report, "duration", 0.0)  # a file that cannot be collected has none
     if not counts:
         return
     terminalreporter.section("tests by kind")

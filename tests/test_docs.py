@@ -6,9 +6,10 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import httpx
+import msgspec
 import pytest
 
 import meter
@@ -20,13 +21,18 @@ from meter.pipeline.concurrency import MASS_REFUSAL
 from meter.pipeline.event import InvalidEvent
 from meter.pipeline.outcome import Refusal
 from meter.pipeline.settlement import DeadLetterWrite
+from meter.sandbox import faults
+from meter.sandbox.knobs import Knobs
+from meter.sandbox.routes import NOT_IMPLEMENTED
 from meter.settings import load
 from tests import doc_tables
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
 from tests.records import FakeRecord
 from tests.sandboxes import LIMITS, client_of
 
-EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
+EVENTS, OPERATIONS, DELIVERY, SANDBOX = (
+    ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md", "sandbox.md")
+)
 
 
 def names(cell: str) -> set[str]:
@@ -134,6 +140,26 @@ def test_every_reason_for_a_pause_is_explained() -> None:
     """The values of `meter_billing_paused{reason}`."""
     told = {name for row in table(OPERATIONS, "Reasons why billing pauses") for name in names(row[0])}
     assert told == {reason.value for reason in Refusal} | {MASS_REFUSAL}
+
+
+def test_every_knob_of_the_sandbox_is_explained_with_its_default() -> None:
+    """What a knob says of itself is what the document says."""
+    said = dict(re.findall(r"^ +(\w+) {2,}(.+)$", Knobs.__doc__ or "", re.MULTILINE))
+    fields = msgspec.structs.fields(Knobs)
+    assert table(SANDBOX, "Knobs") == [
+        (f"`{field.name}`", f"`{msgspec.json.encode(field.default).decode()}`", said[field.name]) for field in fields
+    ]
+
+
+def test_every_fault_of_the_sandbox_is_explained() -> None:
+    """The kinds are those that a list of faults may name."""
+    kinds = get_args(get_type_hints(faults.Fault)["kind"])
+    assert [row[0] for row in table(SANDBOX, "Faults")] == [f"`{kind}`" for kind in kinds]
+
+
+def test_what_the_sandbox_leaves_out_is_listed() -> None:
+    """Exactly the operations that answer 501."""
+    assert table(SANDBOX, "Not there") == [(f"`{method}`", f"`{path}`") for method, path in NOT_IMPLEMENTED]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
