@@ -53,7 +53,9 @@ class CompleteBody(Body, gc=False, eq=False, kw_only=True, rename="camel", forbi
     metadata: dict[str, str | Int64 | float | bool | None] | UnsetType = UNSET
 
 
-_COMPLETE = msgspec.json.Decoder(CompleteBody)
+read_complete = msgspec.json.Decoder(CompleteBody).decode
+"""The body in JSON that needs neither translation nor filling in; raises NOT_COMPLETE for anything else."""
+NOT_COMPLETE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 _FIELD = re.compile(r" - at `\$\.(\w+)")
 _RULES: Final = {
@@ -70,14 +72,6 @@ _RULES: Final = {
     "errorMessage": Rule.ERROR_MESSAGE,
     "metadata": Rule.METADATA,
 }
-
-
-def read_complete(value: bytes) -> CompleteBody | None:
-    """The body in JSON that needs neither translation nor filling in; None for anything else, faulty or not."""
-    try:
-        return _COMPLETE.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def check(fields: Mapping[str, object]) -> Body:

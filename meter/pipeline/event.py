@@ -7,9 +7,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from meter.pipeline import dialect, identity, timestamps
-from meter.pipeline.body import Body, check, encode, read_complete
+from meter.pipeline.body import NOT_COMPLETE, Body, check, encode, read_complete
 from meter.pipeline.dialect import Reading
 from meter.pipeline.rules import EXPIRED, FUTURE, Rule, Unbillable, broken
+from meter.pipeline.timestamps import MAX_AGE_SECONDS, MAX_AHEAD_SECONDS, canonical_seconds
 
 
 class Record(Protocol):
@@ -75,27 +76,29 @@ def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | 
 
     `wall_seconds` (Unix) is when the record is looked at: it decides `expired` and `future`.
     """
+    # The provider's own form with nothing left to fill in is sent as it came. Only a short cut, and written out for
+    # speed: `_translated` makes the same event of it.
+    value = record.value
+    if value is not None and not (record.headers and dialect.is_cloud_event(record.headers)):
+        try:
+            body = read_complete(value)
+        except NOT_COMPLETE:
+            return _decode_any(record, origin, wall_seconds)
+        seconds = canonical_seconds(body.timestamp)
+        if seconds is not None and -MAX_AHEAD_SECONDS <= wall_seconds - seconds <= MAX_AGE_SECONDS:
+            customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
+            digest = identity.digest(customer, product, body.action_type, units, outcome)
+            counts, held = outcome == "success", 2 * len(value)
+            key, partition = body.idempotency_key, origin.partition
+            return UsageEvent(key, customer, product, units, counts, digest, seconds, value, record, partition, held)
+    return _decode_any(record, origin, wall_seconds)
+
+
+def _decode_any(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | InvalidEvent:
     try:
-        return _as_it_came(record, origin, wall_seconds) or _translated(record, origin, wall_seconds)
+        return _translated(record, origin, wall_seconds)
     except Unbillable as fault:
         return InvalidEvent(fault.reason, fault.detail, record, origin.partition, fault.key, len(record.value or b""))
-
-
-def _as_it_came(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | None:
-    """The event in the provider's own form with nothing left to fill in: its bytes are sent unchanged.
-
-    Only a short cut: `_translated` makes the same event of it. None when the record needs that.
-    """
-    value = record.value
-    if value is None or (record.headers and dialect.is_cloud_event(record.headers)):
-        return None
-    body = read_complete(value)
-    if body is None:
-        return None
-    seconds = timestamps.canonical_seconds(body.timestamp)
-    if seconds is None or not timestamps.is_billable(seconds, wall_seconds):
-        return None
-    return _event(body, body.idempotency_key, body.action_type, seconds, value, record, origin)
 
 
 def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent:
@@ -116,22 +119,10 @@ def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
         raise _outside_window(key, seconds, wall_seconds)
     body.idempotency_key = key
     body.timestamp = timestamps.format_utc(seconds)
-    return _event(body, key, action, seconds, encode(body), record, origin)
-
-
-def _event(
-    body: Body,
-    key: str,
-    action: str,
-    seconds: float,
-    encoded: bytes,
-    record: Record,
-    origin: Origin,
-) -> UsageEvent:
     customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
     digest = identity.digest(customer, product, action, units, outcome)
-    counts = outcome == "success"
-    held = len(encoded) + len(record.value or b"")
+    encoded = encode(body)
+    counts, held = outcome == "success", len(encoded) + len(record.value or b"")
     return UsageEvent(key, customer, product, units, counts, digest, seconds, encoded, record, origin.partition, held)
 
 
