@@ -7,10 +7,10 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from meter.kafka.whole_topic import records_until_now
 from meter.pipeline.event import Record
 
 PARTITIONS: Final = 4
-_POLL_MILLISECONDS = 500
 
 
 async def create(bootstrap_servers: str, topic: str) -> str:
@@ -27,16 +27,8 @@ async def read(bootstrap_servers: str, topic: str) -> list[Record]:
     partitions = [TopicPartition(topic, place["partition"]) for place in described["partitions"]]
     if not partitions:
         return []
-    records: list[Record] = []
     async with _consumer(bootstrap_servers) as consumer:
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        for place, beginning in (await consumer.beginning_offsets(partitions)).items():
-            consumer.seek(place, beginning)
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
-            chunks = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
-            records += [record for chunk in chunks.values() for record in chunk]
-    return records
+        return [record async for record in records_until_now(consumer, partitions)]
 
 
 @asynccontextmanager
