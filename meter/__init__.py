@@ -125,7 +125,9 @@ sandbox/               the provider in a box; imports nothing from the rest
   activation.py          puts a customer on a plan
   credits.py             credits over REST
   sessions.py            checkout and customer sessions over REST
+  markup.py              HTML made of elements, escaped in one place
   pages.py               the pages behind their links
+  overview.py            the page at /
   checkout.py            what happens when a customer has paid
   meter_events.py        measurements that nobody bills
   merchant.py            who sells

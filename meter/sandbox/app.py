@@ -21,6 +21,7 @@ from meter.sandbox.controls import Controls
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.overview import Overview
 from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
@@ -55,11 +56,13 @@ class Sandbox:
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)
+        overview = Overview(store, catalogue, self._controls.totals_shown, armed.shown)
         self._app = Starlette(
             routes=[
                 *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue, knobs)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
                 *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
+                *(self._control_path(*entry) for entry in overview.routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},
         )
@@ -82,7 +85,8 @@ class Sandbox:
         async def answer(request: Request, body: bytes, now: float) -> Answer:
             if not _is_local(request):
                 raise ProviderError(403, "The sandbox's controls are served to this machine only")
-            return handler(Call(SANDBOX, request.url.path, body, now, request.path_params, request.query_params))
+            path, params, query = request.url.path, request.path_params, request.query_params
+            return handler(Call(SANDBOX, path, body, now, params, query, request.headers))
 
         return Path(path, self._endpoint(answer), methods=[method])
 

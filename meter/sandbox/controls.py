@@ -67,7 +67,11 @@ class Controls:
 
     def totals(self, _: Call) -> Answer:
         """Sums over everything that was recorded, and what was asked."""
-        return Answer.of(200, {**self._store.totals()._asdict(), "requests": self.requests_total})
+        return Answer.of(200, self.totals_shown())
+
+    def totals_shown(self) -> dict[str, int]:
+        """The totals as values."""
+        return {**self._store.totals()._asdict(), "requests": self.requests_total}
 
     def usages(self, call: Call) -> Answer:
         """A page of rows in the order in which they were kept; an empty one is the end."""

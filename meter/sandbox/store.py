@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS meter_events (
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 """
+_LATEST_ROWS = 100_000
 _INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING"
 _EXPIRE = """UPDATE usages SET key_expired = 1
     WHERE idempotency_key = ? AND environment = ? AND key_expired IS NULL AND recorded_at <= ?"""
@@ -106,7 +107,7 @@ class Store:
         try:
             self._open()
             self.ledger.load()
-            self._next_row, self._totals = self._counted()
+            self._next_row, self._totals, self._kept = self._counted()
             self.counts.load(self._db)
         except (sqlite3.Error, _ForeignError) as error:
             self._db.close()
@@ -147,6 +148,18 @@ class Store:
         """Sums over both environments."""
         return self._totals
 
+    def kept(self, environment: int) -> tuple[int, int]:
+        """How many usages one environment keeps, and their units."""
+        return self._kept.get(environment, (0, 0))
+
+    def latest_usages(self, environment: int, limit: int) -> list[StoredUsage]:
+        """Up to `limit` usages of one environment, the latest first; those among the last rows of both, to be quick."""
+        rows = self._db.execute(
+            "SELECT * FROM usages WHERE row > ? AND environment = ? ORDER BY row DESC LIMIT ?",
+            (self._next_row - _LATEST_ROWS, environment, limit),
+        )
+        return [StoredUsage(row, environment, at, Usage(*sent)) for row, environment, at, *sent, _ in rows]
+
     def usages_after(self, row: int, limit: int) -> list[StoredUsage]:
         """Up to `limit` usages behind `row`, in the order in which they were kept."""
         rows = self._db.execute("SELECT * FROM usages WHERE row > ? ORDER BY row LIMIT ?", (row, limit))
@@ -186,7 +199,7 @@ class Store:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # a name from the line above
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
-        self._totals = Totals(0, 0, 0)
+        self._totals, self._kept = Totals(0, 0, 0), {}
         self.counts.load(self._db)
         self.ledger.load()
 
@@ -198,11 +211,15 @@ class Store:
             raise _ForeignError("it belongs to another program or to another version of the sandbox")
         self._db.executescript(f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA} {LEDGER_SCHEMA}")
 
-    def _counted(self) -> tuple[int, Totals]:
-        usages, units, last = self._db.execute("SELECT COUNT(*), TOTAL(units), MAX(row) FROM usages").fetchone()
+    def _counted(self) -> tuple[int, Totals, dict[int, tuple[int, int]]]:
+        """The next row, the totals, and usages and units of each environment."""
+        sums = "SELECT environment, COUNT(*), SUM(units), MAX(row) FROM usages GROUP BY environment"
+        found = self._db.execute(sums).fetchall()
+        kept = {environment: (usages, units) for environment, usages, units, _ in found}
         counters: dict[str, Any] = dict(self._db.execute("SELECT name, value FROM counters"))
-        next_row = max((last or 0) + 1, counters["next_row"])
-        return next_row, Totals(usages, int(units), counters["duplicates"])
+        next_row = max(counters["next_row"], *(last + 1 for *_, last in found), 1)
+        usages, units = (sum(each) for each in zip((0, 0), *kept.values(), strict=True))
+        return next_row, Totals(usages, units, counters["duplicates"]), kept
 
     def _resolve(self, environment: int, usages: Sequence[Usage], first: int) -> list[Recorded]:
         """Find the earlier rows of those whose key was taken."""
@@ -225,6 +242,8 @@ class Store:
         units = sum(usage.units for usage in kept)
         before = self._totals
         self._totals = Totals(before.usages + len(kept), before.units + units, before.duplicates + repeats)
+        usages_before, units_before = self.kept(environment)
+        self._kept[environment] = usages_before + len(kept), units_before + units
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

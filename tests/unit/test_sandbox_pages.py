@@ -42,7 +42,9 @@ async def test_a_checkout_link_completes_the_purchase() -> None:
         url = await link(client, "checkout-sessions", planRef=plan, returnUrl="http://127.0.0.1/back?a=1&b=2")
         page = await client.get(url)
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        assert "&lt;Pro&gt;: 49.00 USD" in page.text
+        assert "&lt;Pro&gt;" in page.text
+        assert "49.00 USD" in page.text
+        assert "<Pro>" not in page.text
         assert await remaining(client) == 10
         paid = await click(client, page)
         assert (paid.status_code, 'href="http://127.0.0.1/back?a=1&amp;b=2"' in paid.text) == (200, True)
@@ -57,9 +59,9 @@ async def test_a_customer_link_shows_and_cancels() -> None:
         await bought(client, await plan_of(client, name="Pro", price=4900, limit=70))
         await client.post(USAGES, json=event(units=3))
         page = await client.get(await link(client, "customers/customer-sessions"))
-        assert f"{PRODUCT}, Pro: 3 of 70 units used" in page.text
+        assert re.findall(r"Pro<|3 of 70 units used", page.text) == ["Pro<", "3 of 70 units used"]
         after = await click(client, page)
-        assert "cancelled, ends 2026-04-15T12:00:00.000Z" in after.text
+        assert "Cancelled, ends 2026-04-15" in after.text
         assert "<form" not in after.text
         assert await remaining(client) == 67
 
