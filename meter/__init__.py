@@ -52,7 +52,8 @@ kafka/                 aiokafka behind those edges
   topics.py              the topics: made, grown and checked
   whole_topic.py         a topic from its first record to its end as of now
 billing/               the provider behind those edges
-  rest.py                a batch or a question goes out, an outcome comes back
+  calling.py             a batch or a question goes out, an outcome comes back
+  rest.py                as REST frames them
   transport.py           connections, each request on one of them once
   sending.py             how far a request has got, and whether it may go on
   wire.py                one connection, and no byte of it late

@@ -1,4 +1,5 @@
 """The billing provider: how a batch and a limits question travel to it, and what its answers mean.
 
-`rest` asks, `sending` and `wire` make sure that nothing leaves late, `answers` reads what came back.
+`calling` asks in the words of `rest`, `sending` and `wire` make sure that nothing leaves late, `answers` reads what
+came back.
 """

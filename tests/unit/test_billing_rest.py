@@ -6,8 +6,9 @@ import json
 import httpx
 import pytest
 
+from meter.billing.calling import MAX_LIMITS_IN_FLIGHT
 from meter.billing.limits_outcome import LimitsAnswer, LimitsUnavailable
-from meter.billing.rest import MAX_LIMITS_IN_FLIGHT, RestBilling
+from meter.billing.rest import RestBilling
 from meter.errors import BadConfiguration
 from meter.pipeline.outcome import Accepted, Refusal, Refused, TryAgain
 
@@ -140,7 +141,7 @@ async def test_the_key_is_never_shown() -> None:
     """Neither by the object, nor when trouble repeats it."""
     billing = billing_of(Recorder(httpx.ReadError(f"Bearer {KEY} is bad")))
     outcome = await billing.record_bulk([b"{}"], yes)
-    assert KEY not in f"{billing!r} {vars(billing)['_headers']!r} {outcome!r}"
+    assert KEY not in f"{billing!r} {vars(billing)['_framing'].headers!r} {outcome!r}"
 
 
 async def test_no_events_need_no_request() -> None:
