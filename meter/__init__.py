@@ -116,12 +116,14 @@ sandbox/               the provider in a box; imports nothing from the rest
   counting.py            what allowances count
   limits.py              counts them down
   periods.py             where billing periods begin and end
-  entries.py             customers, products and plans as values
+  entries.py             customers, products, plans, purchases and payments as values
+  books.py               payments, and the sums over them
   catalogue.py           all of them, in memory and in the store
   customers.py           customers over REST
   products.py            products over REST
   plans.py               plans over REST
   purchases.py           purchases over REST
+  payments.py            what was paid for
   purchasing.py          how a purchase begins
   activation.py          puts a customer on a plan
   credits.py             credits over REST
@@ -130,6 +132,8 @@ sandbox/               the provider in a box; imports nothing from the rest
   pages.py               the pages behind their links
   overview.py            the page at /
   checkout.py            what happens when a customer has paid
+  refunds.py             gives money back
+  transactions.py        statistics, and what a product has earned
   meter_events.py        measurements that nobody bills
   merchant.py            who sells
   user_info.py           what an account page wants to know

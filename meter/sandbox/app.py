@@ -52,7 +52,7 @@ class Sandbox:
         self._key = key
         self._now = now
         armed = Faults(faults)
-        catalogue = Catalogue(store)
+        self.catalogue = catalogue = Catalogue(store)
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)

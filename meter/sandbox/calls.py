@@ -10,6 +10,9 @@ from meter.sandbox.errors import ProviderError
 SANDBOX, LIVE = 0, 1
 """The two environments of a provider; the key's prefix chooses, and their data never mix."""
 
+ENVIRONMENTS = {"sandbox": SANDBOX, "live": LIVE}
+"""What the controls call them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Session
+from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Session, Transaction
 from meter.sandbox.ledger import Credit
 from meter.sandbox.store import Store
 
@@ -21,6 +22,7 @@ class Shelf:
         self.products: dict[str, Product] = {}
         self.plans: dict[str, dict[str, Plan]] = {}
         self.sessions: dict[str, Session] = {}
+        self.books = Books()
         self.purchases: dict[str, Purchase] = {}
         self.current: dict[tuple[str, str], Purchase] = {}
         """The latest purchase of each customer and product, ended or not."""
@@ -39,6 +41,8 @@ class Shelf:
                 self._place_purchase(entry)
             case Session():
                 self.sessions[entry.reference] = entry
+            case Transaction():
+                self.books.place(entry)
 
     def discard(self, entry: Product | Plan) -> None:
         """Take an entry away; what points to it stays."""
@@ -83,7 +87,7 @@ class Shelf:
 class Catalogue:
     """The shelves of both environments; what `put` has taken survives the process."""
 
-    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session)
+    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session, Transaction)
 
     def __init__(self, store: Store) -> None:
         self._store = store

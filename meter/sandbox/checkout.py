@@ -6,6 +6,7 @@ from meter.sandbox.credits import MAX_GRANT
 from meter.sandbox.entries import Plan, Session
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
+from meter.sandbox.payments import topup
 from meter.sandbox.purchasing import Purchasing, woken
 from meter.sandbox.sessions import used
 from meter.sandbox.shapes import Reading
@@ -34,7 +35,8 @@ class Checkout:
             balance = self._ledger.balance(environment, session.customer_ref) + credits_bought
             credit = Credit(environment, session.customer_ref, "TOPUP", credits_bought, balance, call.now)
             active = woken(self._catalogue[environment], session.customer_ref, balance)
-            self._catalogue.put(environment, [done, *active], [credit])
+            paying = topup(session, credits_bought, call.now)
+            self._catalogue.put(environment, [done, *active, paying], [credit])
             return Answer.of(200, {"success": True, "balance": balance})
         plan = self.plan(environment, session)
         purchase = self._purchasing.begin(

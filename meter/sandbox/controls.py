@@ -10,6 +10,8 @@ POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., 
 POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
 POST   /sandbox/checkout-sessions/{id}    the customer has paid; {"credits"?} for a session about credits
 POST   /sandbox/purchases                 {"customerRef", "productRef", "planRef", "environment"?}: bought and paid
+GET    /sandbox/transactions?environment= {"transactions": [...]}
+POST   /sandbox/transactions              a payment: {"customerRef" or "purchaseRef", "amount", "status"?, ...}
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
+from meter.sandbox.calls import ENVIRONMENTS, LIVE, SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.checkout import Checkout
 from meter.sandbox.customers import read_customer
@@ -32,11 +34,11 @@ from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.references import usage_reference
 from meter.sandbox.shapes import Path, Reading
 from meter.sandbox.store import Store, StoredUsage
+from meter.sandbox.transactions import Transactions
 from meter.sandbox.usages import Usage
 
 MAX_PAGE = 50_000
-_ENVIRONMENTS = {"sandbox": SANDBOX, "live": LIVE}
-_NAMES = {number: name for name, number in _ENVIRONMENTS.items()}
+_NAMES = {number: name for name, number in ENVIRONMENTS.items()}
 
 
 class Controls:
@@ -49,6 +51,7 @@ class Controls:
         self._faults = faults
         self._first_faults = first_faults
         self._checkout = Checkout(store, catalogue)
+        self._transactions = Transactions(catalogue)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each control."""
@@ -63,6 +66,8 @@ class Controls:
             ("POST", "/sandbox/products", self.put_products),
             ("POST", "/sandbox/purchases", self.buy),
             ("POST", "/sandbox/checkout-sessions/{session}", self._checkout.complete),
+            ("GET", "/sandbox/transactions", self._transactions.show),
+            ("POST", "/sandbox/transactions", self._transactions.add),
         ]
 
     def totals(self, _: Call) -> Answer:
@@ -139,7 +144,7 @@ class Controls:
     def buy(self, call: Call) -> Answer:
         """A purchase as if the customer had just paid for it; what was before expires."""
         body = Reading(call.json())
-        environment = _ENVIRONMENTS[body.choice("environment", tuple(_ENVIRONMENTS)) or "sandbox"]
+        environment = ENVIRONMENTS[body.choice("environment", tuple(ENVIRONMENTS)) or "sandbox"]
         names = ("customerRef", "productRef", "planRef")
         customer_ref, product_ref, plan_ref = (body.text(name, required=True) or "" for name in names)
         body.done()
@@ -180,8 +185,8 @@ def _text(body: object, name: str) -> str:
 
 def _place(reading: Reading) -> tuple[int, str]:
     """Environment and reference that the body names."""
-    environment = reading.choice("environment", tuple(_ENVIRONMENTS)) or "sandbox"
-    return _ENVIRONMENTS[environment], reading.text("reference", required=True, min_length=1) or ""
+    environment = reading.choice("environment", tuple(ENVIRONMENTS)) or "sandbox"
+    return ENVIRONMENTS[environment], reading.text("reference", required=True, min_length=1) or ""
 
 
 def _whole(call: Call, name: str, default: int) -> int:

@@ -7,13 +7,10 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.customers import find_customer
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
-from meter.sandbox.plans import CURRENCY
+from meter.sandbox.payments import CREDITS_PER_MINOR_UNIT, CURRENCY
 from meter.sandbox.purchasing import woken
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
-
-CREDITS_PER_MINOR_UNIT = 100
-"""A hundred credits are a cent."""
 
 MAX_GRANT = 10**12
 MAX_KEY_LENGTH = 256

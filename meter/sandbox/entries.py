@@ -1,4 +1,4 @@
-"""What the catalogue holds: customers, products and plans as values, with the rules that a plan itself decides."""
+"""What the catalogue holds, as values: customers, products, plans, purchases, payments, with the rules they decide."""
 
 from typing import Any, Protocol
 
@@ -157,4 +157,34 @@ class Session(msgspec.Struct, rename="camel", omit_defaults=True):
         return "active" if moment < self.expires_at else "expired"
 
 
-AnyEntry = Customer | Product | Plan | Purchase | Session
+class Transaction(msgspec.Struct, rename="camel", omit_defaults=True):
+    """Money that has moved, or should have; `amount` is in minor units and never negative, that of refunds neither.
+
+    `type` is purchase, renewal, topup or refund; `status` succeeded or failed; a refund says whose money went back.
+    """
+
+    reference: str
+    type: str
+    amount: int
+    currency: str
+    created_at: str
+    status: str = "succeeded"
+    customer_ref: str | None = None
+    product_ref: str | None = None
+    plan_ref: str | None = None
+    purchase_ref: str | None = None
+    source_transaction_ref: str | None = None
+    reason: str | None = None
+
+    @property
+    def is_refund(self) -> bool:
+        """Whether the money went back."""
+        return self.type == "refund"
+
+    @property
+    def has_paid(self) -> bool:
+        """Whether it brought money: a payment that succeeded."""
+        return self.status == "succeeded" and not self.is_refund
+
+
+AnyEntry = Customer | Product | Plan | Purchase | Session | Transaction

@@ -3,7 +3,7 @@
 from meter.sandbox.calls import LIVE, Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.errors import ProviderError
-from meter.sandbox.plans import CURRENCY
+from meter.sandbox.payments import CURRENCY
 
 
 def merchant(_: Call) -> Answer:

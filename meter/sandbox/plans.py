@@ -9,13 +9,12 @@ from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import Plan, Product
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.paging import page
+from meter.sandbox.payments import CURRENCY
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 
 MAX_COUNT = 2**53
 MAX_CREDITS_PER_UNIT = 10**9
-CURRENCY = "USD"
-"""The provider's default currency: plans are priced in it, other currencies are pricing options."""
 
 _TYPES = ("recurring", "usage-based", "one-time", "hybrid")
 _CYCLES = ("weekly", "monthly", "quarterly", "yearly", "custom")

@@ -100,10 +100,11 @@ def read_product(body: Reading, now: float, reference: str | None = None) -> Pro
 
 def shown(product: Product, shelf: Shelf) -> dict[str, Any]:
     """The product as the provider answers it."""
+    figures = shelf.books.of_product(product.reference)
     return {
         "status": product.status,
-        "balance": 0,
-        "totalTransactions": 0,
+        "balance": figures.revenue,
+        "totalTransactions": figures.total,
         "isMcpPay": False,
         **msgspec.to_builtins(product),
         "plans": [shown_plan(plan) for plan in shelf.plans_of(product.reference)],

@@ -7,6 +7,7 @@ import msgspec
 from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import Plan, Purchase, Session
 from meter.sandbox.errors import iso
+from meter.sandbox.payments import payment
 from meter.sandbox.periods import days_later
 from meter.sandbox.references import new_reference
 
@@ -28,7 +29,10 @@ class Purchasing:
         paid: bool = False,
         also: Sequence[Session] = (),
     ) -> Purchase:
-        """A purchase of the plan as it stands, kept together with `also`; an earlier one of the product expires."""
+        """A purchase of the plan as it stands, kept together with its payment, if it is `paid`, and `also`.
+
+        An earlier purchase of the product expires.
+        """
         shelf = self._catalogue[environment]
         product = shelf.products.get(plan.product_ref)
         moment = iso(now)
@@ -46,7 +50,8 @@ class Purchasing:
             paid_at=moment if paid else None,
         )
         earlier = shelf.current.get((customer_ref, plan.product_ref))
-        self._catalogue.put(environment, [*_ended(earlier, moment), purchase, *also])
+        paying = [payment(purchase, "purchase", moment)] if paid else []
+        self._catalogue.put(environment, [*_ended(earlier, moment), purchase, *paying, *also])
         return purchase
 
     def enrol(self, environment: int, customer_ref: str, product_ref: str, now: float) -> Purchase | None:

@@ -1,0 +1,43 @@
+"""Payments as rows: what a purchase, the renewal of one, or credits have cost."""
+
+from meter.sandbox.entries import Purchase, Session, Transaction
+from meter.sandbox.errors import iso
+from meter.sandbox.references import new_reference
+
+CURRENCY = "USD"
+"""The provider's default currency: plans are priced in it, other currencies are pricing options."""
+
+CREDITS_PER_MINOR_UNIT = 100
+"""A hundred credits are a cent."""
+
+MAX_AMOUNT = 2**53
+"""In minor units; beyond it, the provider's numbers are no longer whole."""
+
+
+def payment(purchase: Purchase, kind: str, moment: str) -> Transaction:
+    """The price of a purchase's plan, paid at `moment`; `kind` is purchase or renewal."""
+    return Transaction(
+        reference=new_reference("txn"),
+        type=kind,
+        amount=min(round(purchase.plan.price), MAX_AMOUNT),
+        currency=purchase.plan.currency.upper(),
+        created_at=moment,
+        customer_ref=purchase.customer_ref,
+        product_ref=purchase.product_ref,
+        plan_ref=purchase.plan.reference,
+        purchase_ref=purchase.reference,
+    )
+
+
+def topup(session: Session, credits_bought: int, now: float) -> Transaction:
+    """What credits cost, a begun cent as a whole one; they belong to the product that the checkout was for, if any."""
+    return Transaction(
+        reference=new_reference("txn"),
+        type="topup",
+        amount=-(-credits_bought // CREDITS_PER_MINOR_UNIT),
+        currency=CURRENCY,
+        created_at=iso(now),
+        customer_ref=session.customer_ref,
+        product_ref=session.product_ref,
+        plan_ref=session.plan_ref,
+    )
