@@ -16,6 +16,7 @@ _SKELETON = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>$title</title>$head
 <style>
 $style</style>
@@ -102,6 +103,7 @@ _POLICY = "; ".join(
     [
         "default-src 'none'",
         "style-src 'unsafe-inline'",
+        "img-src data:",
         f"script-src 'sha256-{b64encode(sha256(_KEEP_FRESH.encode()).digest()).decode()}'",
         "connect-src 'self'",
         "form-action 'self'",
