@@ -142,7 +142,16 @@ sandbox/               the provider in a box; imports nothing from the rest
   knobs.py               guesses where nobody knows, and how to change them
   faults.py              lists of faults
   striking.py            answers as a fault says
+  responses.py           answers that are none
   controls.py            /sandbox/...
+  mcp/                   the provider's tools
+    parameters.py          what tools take, and how clients are told
+    tools.py               the thirteen, as data
+    arguments.py           arguments become the request of a route
+    envelope.py            answers become results
+    routes.py              which route answers which tool
+    server.py              the tools as a server
+    http.py                /mcp
   app.py                 the whole as one application
   server.py              serves it, with connections that can be reset
 localkafka/            Apache Kafka on this machine

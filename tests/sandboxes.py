@@ -120,3 +120,22 @@ async def rows(client: httpx.AsyncClient) -> list[dict[str, Any]]:
             return found
         found += page["usages"]
         after = page["next"]
+
+
+async def tool_answer(
+    client: httpx.AsyncClient, name: str, arguments: dict[str, Any], **headers: str
+) -> httpx.Response:
+    """The answer to one call of a tool, as it came over HTTP."""
+    params = {"name": name, "arguments": arguments}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    return await client.post("/mcp", json=body, headers={"accept": "application/json", **headers})
+
+
+async def tool(client: httpx.AsyncClient, name: str, arguments: dict[str, Any], **headers: str) -> dict[str, Any]:
+    """The data of a successful call of a tool."""
+    answer = await tool_answer(client, name, arguments, **headers)
+    answer.raise_for_status()
+    envelope = answer.json()["result"]["structuredContent"]
+    assert envelope["success"], envelope
+    data: dict[str, Any] = envelope["data"]
+    return data

@@ -238,15 +238,18 @@ def functions(file: Path) -> set[str]:
 
 def test_the_map_shows_every_file() -> None:
     """The docstring of `meter` is the tree as it is; nothing is missing and nothing is left over."""
-    folder, told = "", []
+    folders: list[str] = []
+    told = []
     for line in (meter.__doc__ or "").split("in reading order:\n", 1)[1].splitlines():
-        name = line.split()[0] if line.strip() else ""
-        if name.endswith("/"):
-            folder = name
-        told += [(folder if line.startswith(" ") else "") + name] if name else []
+        if not line.strip():
+            continue
+        name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
+        del folders[depth:]
+        told.append("".join([*folders, name]))
+        folders += [name] if name.endswith("/") else []
     top = ROOT / "meter"
     files = {str(file.relative_to(top)) for file in top.rglob("*.py") if file.name != "__init__.py"}
-    there = files | {f"{file.parent.name}/" for file in top.glob("*/__init__.py")}
+    there = files | {f"{file.parent.relative_to(top)}/" for file in top.rglob("*/__init__.py")}
     assert {"not in the map": there - set(told), "not there": set(told) - there} == {
         "not in the map": set(),
         "not there": set(),

@@ -21,15 +21,17 @@ from meter.sandbox.controls import Controls
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.mcp.http import McpEndpoint
+from meter.sandbox.mcp.routes import tool_routes
+from meter.sandbox.mcp.server import Tools
+from meter.sandbox.mcp.tools import ENDPOINT
 from meter.sandbox.overview import Overview
 from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
+from meter.sandbox.responses import Client, Cut, Silence
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError, Route, Striker
-
-CUT = "meter.sandbox.cut"
-"""Under this name the server puts a function that resets the connection into the scope."""
 
 
 class Sandbox:
@@ -57,9 +59,12 @@ class Sandbox:
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)
         overview = Overview(store, catalogue, self._controls.totals_shown, armed.shown)
+        entries = provider_routes(recorder, store, catalogue, knobs)
+        self.tools = Tools(tool_routes(entries, store, catalogue, knobs), self._striker, knobs)
         self._app = Starlette(
             routes=[
-                *(self._provider_path(*entry) for entry in provider_routes(recorder, store, catalogue, knobs)),
+                *(self._provider_path(*entry) for entry in entries),
+                Path(ENDPOINT, McpEndpoint(self.tools, key, now, self._count)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
                 *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
                 *(self._control_path(*entry) for entry in overview.routes()),
@@ -71,13 +76,16 @@ class Sandbox:
         """Serve one request."""
         await self._app(scope, receive, send)
 
+    def _count(self) -> None:
+        self._controls.requests_total += 1
+
     def _provider_path(self, method: str, path: str, route: Route) -> Path:
         async def answer(request: Request, body: bytes, now: float) -> Answer:
-            self._controls.requests_total += 1
+            self._count()
             environment = authenticate(request.headers, self._key)
             path, params, query = request.url.path, request.path_params, request.query_params
             call = Call(environment, path, body, now, params, query, request.headers)
-            return await self._striker.answer(call, route, _Client(request))
+            return await self._striker.answer(call, route, Client(request))
 
         return Path(path, self._endpoint(answer), methods=[method])
 
@@ -98,43 +106,13 @@ class Sandbox:
             try:
                 return _response(await answer(request, await request.body(), now))
             except ClientDisconnect:  # left before its request was whole: there is nobody to answer
-                return _Silence()
+                return Silence()
             except ConnectionCutError:
-                return _Cut()
+                return Cut()
             except (ProviderError, sqlite3.Error, RecursionError) as error:
                 return _failed(error, request.url.path, now)
 
         return serve
-
-
-class _Silence(Response):
-    """No answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        return
-
-
-class _Cut(Response):
-    """No answer, and the connection reset."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cut = scope.get("extensions", {}).get(CUT)
-        if cut is None:
-            raise ConnectionCutError
-        cut()
-        while (await receive())["type"] != "http.disconnect":
-            pass  # the server must have noticed before we return without an answer
-
-
-class _Client:
-    """The client of one request, whose body has been read."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    async def gone(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
 
 
 def _is_local(request: Request) -> bool:

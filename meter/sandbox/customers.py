@@ -34,6 +34,22 @@ class Customers:
         self._catalogue.put(call.environment, [customer])
         return Answer.of(201, self._shown(call, customer))
 
+    def ensure(self, call: Call) -> Answer:
+        """The customer with the email, `created` if there was none; one who is there already keeps the name.
+
+        An `externalRef` is given to whom has none, and never replaced.
+        """
+        customer = read_customer(Reading(call.json()), call.now)
+        shelf = self._catalogue[call.environment]
+        earlier = shelf.customers_by_email.get(customer.email.lower())
+        if earlier is not None:
+            linked = earlier.external_ref or customer.external_ref
+            customer = msgspec.structs.replace(earlier, external_ref=linked)
+        if customer != earlier:
+            _check_unique(shelf, customer)
+            self._catalogue.put(call.environment, [customer])
+        return Answer.of(200, {**self._shown(call, customer), "created": earlier is None})
+
     def find(self, call: Call) -> Answer:
         """`GET /v1/sdk/customers?reference|externalRef|email=`: exactly one of the three."""
         given = [(name, call.query[name]) for name in ("reference", "externalRef", "email") if call.query.get(name)]

@@ -110,19 +110,21 @@ class _Armed:
         # Seeded, so that two runs with the same requests fail at the same places.
         self._random = Random(index if fault.seed is None else fault.seed)  # noqa: S311  # no secret depends on it
 
-    def strikes(self, path: str, applies: Callable[[Fault], bool]) -> bool:
-        if not self._on(path) or not applies(self.fault):
+    def strikes(self, paths: Sequence[str], applies: Callable[[Fault], bool]) -> bool:
+        if not self._on(paths) or not applies(self.fault):
             return False
         if self.fault.rate is not None and self._random.random() >= self.fault.rate:
             return False
         self.struck += 1
         return True
 
-    def _on(self, path: str) -> bool:
+    def _on(self, paths: Sequence[str]) -> bool:
         route = self.fault.route
         if self.fault.count is not None and self.struck >= self.fault.count:
             return False
-        return path.startswith(route[:-1]) if route.endswith("*") else path == route
+        if route.endswith("*"):
+            return any(path.startswith(route[:-1]) for path in paths)
+        return route in paths
 
 
 class Faults:
@@ -136,15 +138,15 @@ class Faults:
         """Turn these on in place of all others, with fresh counts and seeds."""
         self._armed = [_Armed(fault, index) for index, fault in enumerate(faults)]
 
-    def strike(self, path: str, applies: Callable[[Fault], bool]) -> tuple[float, Fault | None]:
-        """Seconds of delay, and the fault that decides the request's fate, for a request to `path`.
+    def strike(self, paths: Sequence[str], applies: Callable[[Fault], bool]) -> tuple[float, Fault | None]:
+        """Seconds of delay, and the fault that decides the request's fate, for a request that has these paths.
 
         In list order: delays add up, the first other that strikes ends the search. `applies` says whether the
         request has what the fault looks for; one that does not apply neither counts nor draws.
         """
         seconds = 0.0
         for armed in self._armed:
-            if not armed.strikes(path, applies):
+            if not armed.strikes(paths, applies):
                 continue
             if armed.fault.kind != "delay":
                 return seconds, armed.fault

@@ -30,6 +30,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_outcomes           which outcomes count
     limit_scope              whose usage counts: that of the product, or all of the customer's
     limit_period             calendar months, or thirty days from the day of the purchase
+    bare_object              tools answer with the object itself, instead of an envelope around it
     unlimited_remaining      what `remaining` says without a bound
     """
 
@@ -44,6 +45,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_outcomes: tuple[Outcome, ...] = ("success",)
     limit_scope: Literal["product", "customer"] = "product"
     limit_period: Literal["month", "30_days"] = "month"
+    bare_object: bool = False
     unlimited_remaining: Annotated[int, msgspec.Meta(ge=1, le=2**53)] = 999_999
 
     @property

@@ -27,6 +27,20 @@ class Limits:
 
     def check(self, call: Call) -> Answer:
         """`POST /v1/sdk/limits`: puts a customer without a purchase on a free default plan, then counts."""
+        return Answer.of(200, self._checked(call))
+
+    def check_in_full(self, call: Call) -> Answer:
+        """The same, and how much was used of which limit: `limit` 0 is none, `plan` null nothing to use."""
+        answer = self._checked(call)
+        body = Reading(call.json())
+        customer_ref, product_ref = body.text("customerRef") or "", body.text("productRef") or ""
+        purchase = self._catalogue[call.environment].current.get((customer_ref, product_ref))
+        plan = purchase.plan if purchase is not None and "plan" in answer else None
+        used = 0 if purchase is None or plan is None else self.used(call, purchase)
+        free, limit = (plan.free_units or 0, plan.allowance_units or 0) if plan is not None else (0, 0)
+        return Answer.of(200, {"plan": None, **answer, "used": used, "limit": limit, "freeUnits": free})
+
+    def _checked(self, call: Call) -> dict[str, Any]:
         customer_ref, product_ref, meter_name, with_checkout = _read(call)
         shelf = self._catalogue[call.environment]
         if customer_ref not in shelf.customers or product_ref not in shelf.products:
@@ -50,7 +64,7 @@ class Limits:
             answer |= self._sessions.checkout(call, customer_ref, product_ref, None)
         answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
-        return Answer.of(200, answer)
+        return answer
 
     def remaining(self, call: Call, purchase: Purchase) -> int:
         """Units that the allowance of this month has left, and those that the credits pay for."""
@@ -58,9 +72,14 @@ class Limits:
         allowance = plan.included_units if plan.takes_credits else plan.allowance_units
         if allowance is None:
             return self._unlimited
+        return max(allowance - self.used(call, purchase), 0) + self._paid_units(
+            call.environment, purchase.customer_ref, plan
+        )
+
+    def used(self, call: Call, purchase: Purchase) -> int:
+        """Units of this month that count against the allowance."""
         period = self._store.counts.period(purchase.created_at, call.now)
-        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
-        return max(allowance - used, 0) + self._paid_units(call.environment, purchase.customer_ref, plan)
+        return self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
 
     def _paid_units(self, environment: int, customer_ref: str, plan: Plan) -> int:
         if not plan.takes_credits:

@@ -20,6 +20,14 @@ class ConnectionCutError(Exception):
     """The request gets no answer: its connection is to be reset."""
 
 
+class FaultError(ProviderError):
+    """A status that a fault answers with, which no route decided upon."""
+
+
+MALFORMED = Answer(200, b'{"success":tr')
+"""Half a body."""
+
+
 class StoppedError(ConnectionCutError):
     """The server stops while a fault was letting a request wait."""
 
@@ -48,9 +56,12 @@ class Striker:
         self._recorder = recorder
         self._stopping = stopping
 
-    async def answer(self, call: Call, route: Route, connection: Connection) -> Answer:
-        """The route's answer, or what a fault makes of it. Raises ProviderError and ConnectionCutError."""
-        seconds, fault = self._faults.strike(call.path, lambda fault: _applies(fault, call, route))
+    async def answer(self, call: Call, route: Route, connection: Connection, paths: Sequence[str] = ()) -> Answer:
+        """The route's answer, or what a fault makes of it; `paths` are those that it is struck under, else its own.
+
+        Raises ProviderError, FaultError among them, and ConnectionCutError.
+        """
+        seconds, fault = self._faults.strike(paths or (call.path,), lambda fault: _applies(fault, call, route))
         if seconds:
             await self._unless_stopped(asyncio.sleep(seconds))
         if fault is None:
@@ -65,9 +76,9 @@ class Striker:
             case "status":
                 raise _status(fault)
             case "body_limit":
-                raise ProviderError(413, "request entity too large")
+                raise FaultError(413, "request entity too large")
             case "reject_key":
-                raise rejected()
+                raise _as_fault(rejected())
             case "reject_event":
                 raise _refused(fault, call, route)
             case "partial_insert":
@@ -100,7 +111,7 @@ def _after(fault: Fault, answer: Answer) -> Answer:
         case "status_after_commit":
             raise _status(fault)
         case "malformed":
-            return Answer(200, b'{"success":tr')
+            return MALFORMED
         case "wrong_results":
             return _one_result_less(answer)
         case _:
@@ -141,14 +152,18 @@ def _refused(fault: Fault, call: Call, route: Route) -> ProviderError:
     return invalid(issues)
 
 
-def _status(fault: Fault) -> ProviderError:
+def _as_fault(error: ProviderError) -> FaultError:
+    return FaultError(error.status, error.message, headers=error.headers)
+
+
+def _status(fault: Fault) -> FaultError:
     status = fault.status or 500
     headers = {}
     if fault.retry_after_seconds is not None:
         headers["retry-after"] = str(fault.retry_after_seconds)
     if fault.message is None and status == 401:
-        return rejected()
-    return ProviderError(status, fault.message or _WORDS.get(status, "Fault injected by the sandbox"), headers=headers)
+        return _as_fault(rejected())
+    return FaultError(status, fault.message or _WORDS.get(status, "Fault injected by the sandbox"), headers=headers)
 
 
 _WORDS = {

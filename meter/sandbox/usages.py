@@ -23,6 +23,7 @@ OUTCOMES = ("success", "paywall", "fail")
 
 OTHER_NAMES = (
     ("customerId", "customerRef"),
+    ("customer", "customerRef"),
     ("productReference", "productRef"),
     ("productId", "productRef"),
     ("agentRef", "productRef"),

@@ -146,7 +146,7 @@ async def test_a_delay_goes_on_to_the_next_fault() -> None:
             )
         )
     )
-    seconds, fault = faults.strike(BULK, lambda _: True)
+    seconds, fault = faults.strike([BULK], lambda _: True)
     assert (seconds, fault and fault.kind) == (1.25, "status")
     assert [shown["struck"] for shown in faults.shown()] == [1, 1, 1, 0]
 
@@ -164,7 +164,7 @@ async def test_rate_is_the_same_every_time() -> None:
 
     def struck(**fields: Any) -> list[bool]:
         faults = Faults(read_faults(_json({"kind": "malformed", **fields})))
-        return [faults.strike(BULK, lambda _: True)[1] is not None for _ in range(1000)]
+        return [faults.strike([BULK], lambda _: True)[1] is not None for _ in range(1000)]
 
     assert struck(rate=0.3) == struck(rate=0.3)
     assert struck(rate=0.3) != struck(rate=0.3, seed=7)
