@@ -125,6 +125,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   purchases.py           purchases over REST
   payments.py            what was paid for
   purchasing.py          how a purchase begins
+  renewals.py            how it goes on, period by period
   activation.py          puts a customer on a plan
   credits.py             credits over REST
   sessions.py            checkout and customer sessions over REST

@@ -28,6 +28,7 @@ from meter.sandbox.mcp.tools import ENDPOINT
 from meter.sandbox.overview import Overview
 from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
+from meter.sandbox.renewals import Renewals
 from meter.sandbox.responses import Client, Cut, Silence
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
@@ -52,9 +53,9 @@ class Sandbox:
     ) -> None:
         self.stopping = asyncio.Event()
         self._key = key
-        self._now = now
         armed = Faults(faults)
         self.catalogue = catalogue = Catalogue(store)
+        self._now = now = Renewals(catalogue).in_time(now)
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)

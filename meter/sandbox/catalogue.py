@@ -1,6 +1,7 @@
 """What both environments know by reference: held in memory, written through to the store."""
 
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heappush
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
 from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Session, Transaction
 from meter.sandbox.ledger import Credit
+from meter.sandbox.payments import next_payment
 from meter.sandbox.store import Store
 
 
@@ -26,6 +28,8 @@ class Shelf:
         self.purchases: dict[str, Purchase] = {}
         self.current: dict[tuple[str, str], Purchase] = {}
         """The latest purchase of each customer and product, ended or not."""
+        self.renewals: list[tuple[str, str]] = []
+        """A heap of when purchases are to be paid next, and their references; some are out of date."""
         self._purchases_by_customer: dict[str, dict[str, Purchase]] = {}
 
     def place(self, entry: AnyEntry) -> None:
@@ -72,6 +76,9 @@ class Shelf:
         latest = self.current.get(key)
         if latest is None or latest.reference == purchase.reference or purchase.status in ("active", "pending"):
             self.current[key] = purchase
+        due = next_payment(purchase)
+        if due is not None:
+            heappush(self.renewals, (due, purchase.reference))
 
     def _place_customer(self, customer: Customer) -> None:
         earlier = self.customers.get(customer.reference)

@@ -110,6 +110,7 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     """A customer's hold on a product; `plan` is the plan as it stood then, later edits do not touch it.
 
     `status` is what was last decided: pending, active, cancelled, expired, refunded. Access ends at `end_date`.
+    `paid_at` is when it was paid last, `renewed_at` where its latest further billing period began.
     """
 
     reference: str
@@ -122,6 +123,7 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     auto_renew: bool = False
     end_date: str | None = None
     paid_at: str | None = None
+    renewed_at: str | None = None
     cancelled_at: str | None = None
     cancellation_reason: str | None = None
 

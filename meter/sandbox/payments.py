@@ -2,6 +2,7 @@
 
 from meter.sandbox.entries import Purchase, Session, Transaction
 from meter.sandbox.errors import iso
+from meter.sandbox.periods import moment_of, period_end
 from meter.sandbox.references import new_reference
 
 CURRENCY = "USD"
@@ -27,6 +28,14 @@ def payment(purchase: Purchase, kind: str, moment: str) -> Transaction:
         plan_ref=purchase.plan.reference,
         purchase_ref=purchase.reference,
     )
+
+
+def next_payment(purchase: Purchase) -> str | None:
+    """When the purchase is to be paid for the next period; None when it is not renewed, or costs nothing."""
+    if purchase.status != "active" or not purchase.auto_renew or not purchase.plan.price > 0:
+        return None
+    latest = moment_of(purchase.renewed_at or purchase.created_at)
+    return period_end(purchase.created_at, purchase.plan.billing_cycle, latest.timestamp())
 
 
 def topup(session: Session, credits_bought: int, now: float) -> Transaction:

@@ -9,6 +9,7 @@ from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.payments import next_payment
 from meter.sandbox.periods import period_end
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
@@ -79,7 +80,6 @@ class Purchases:
         """The purchase as the provider answers it at the moment of the call."""
         plan, moment = purchase.plan, iso(call.now)
         customer = self._catalogue[call.environment].customers.get(purchase.customer_ref)
-        renews = purchase.auto_renew and plan.price > 0 and purchase.holds_at(moment)
         answer: dict[str, Any] = {
             "reference": purchase.reference,
             "customerRef": purchase.customer_ref,
@@ -99,7 +99,7 @@ class Purchases:
             "isRecurring": plan.is_recurring,
             "autoRenew": purchase.auto_renew,
             "billingCycle": plan.billing_cycle if plan.billing_cycle in _SHOWN_CYCLES else None,
-            "nextBillingDate": period_end(purchase.created_at, plan.billing_cycle, call.now) if renews else None,
+            "nextBillingDate": next_payment(purchase),
             "usage": self._usage(call, purchase),
             "cancelledAt": purchase.cancelled_at,
             "cancellationReason": purchase.cancellation_reason,

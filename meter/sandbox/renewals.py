@@ -1,0 +1,43 @@
+"""Renewals: whoever has not cancelled pays for the next period when the one before has ended."""
+
+from collections.abc import Callable
+from heapq import heappop
+
+import msgspec
+
+from meter.sandbox.calls import LIVE, SANDBOX
+from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.errors import iso
+from meter.sandbox.payments import next_payment, payment
+
+
+class Renewals:
+    """Renews what is due. Nothing waits for a time of day: whoever looks finds it done, dated when it was due."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def settle(self, now: float) -> None:
+        """Renew every purchase that is due at `now` (Unix seconds), as often as it was since; each a payment."""
+        moment = iso(now)
+        for environment in (SANDBOX, LIVE):
+            renewals = self._catalogue[environment].renewals
+            while renewals and renewals[0][0] <= moment:
+                self._renew(environment, *renewals[0])
+                heappop(renewals)
+
+    def in_time(self, now: Callable[[], float]) -> Callable[[], float]:
+        """The clock `now`; whoever looks at it finds everything settled."""
+
+        def settled() -> float:
+            moment = now()
+            self.settle(moment)
+            return moment
+
+        return settled
+
+    def _renew(self, environment: int, due: str, reference: str) -> None:
+        purchase = self._catalogue[environment].purchases[reference]
+        if next_payment(purchase) == due:  # else it was cancelled since, or renewed
+            renewed = msgspec.structs.replace(purchase, renewed_at=due, paid_at=due)
+            self._catalogue.put(environment, [renewed, payment(renewed, "renewal", due)])
