@@ -128,6 +128,8 @@ sandbox/               the provider in a box; imports nothing from the rest
   renewals.py            how it goes on, period by period
   activation.py          puts a customer on a plan
   credits.py             credits over REST
+  intents.py             payments that are announced, and what they pay for
+  mcp_products.py        products that sell the tools of an MCP server
   sessions.py            checkout and customer sessions over REST
   markup.py              HTML made of elements, escaped in one place
   pages.py               the pages behind their links

@@ -23,7 +23,6 @@ from meter.pipeline.outcome import Refusal
 from meter.pipeline.settlement import DeadLetterWrite
 from meter.sandbox import faults
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.routes import NOT_IMPLEMENTED
 from meter.settings import load
 from tests import doc_tables
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
@@ -155,11 +154,6 @@ def test_every_fault_of_the_sandbox_is_explained() -> None:
     """The kinds are those that a list of faults may name."""
     kinds = get_args(get_type_hints(faults.Fault)["kind"])
     assert [row[0] for row in table(SANDBOX, "Faults")] == [f"`{kind}`" for kind in kinds]
-
-
-def test_what_the_sandbox_leaves_out_is_listed() -> None:
-    """Exactly the operations that answer 501."""
-    assert table(SANDBOX, "Not there") == [(f"`{method}`", f"`{path}`") for method, path in NOT_IMPLEMENTED]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

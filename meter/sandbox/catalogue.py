@@ -8,7 +8,7 @@ import msgspec
 
 from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Session, Transaction
+from meter.sandbox.entries import AnyEntry, Customer, Intent, Plan, Product, Purchase, Session, Transaction
 from meter.sandbox.ledger import Credit
 from meter.sandbox.payments import next_payment
 from meter.sandbox.store import Store
@@ -25,6 +25,8 @@ class Shelf:
         self.plans: dict[str, dict[str, Plan]] = {}
         self.sessions: dict[str, Session] = {}
         self.books = Books()
+        self.intents: dict[str, Intent] = {}
+        self.intents_by_key: dict[str, Intent] = {}
         self.purchases: dict[str, Purchase] = {}
         self.current: dict[tuple[str, str], Purchase] = {}
         """The latest purchase of each customer and product, ended or not."""
@@ -47,6 +49,9 @@ class Shelf:
                 self.sessions[entry.reference] = entry
             case Transaction():
                 self.books.place(entry)
+            case Intent():
+                self.intents[entry.reference] = entry
+                self.intents_by_key[entry.idempotency_key] = entry
 
     def discard(self, entry: Product | Plan) -> None:
         """Take an entry away; what points to it stays."""
@@ -94,7 +99,7 @@ class Shelf:
 class Catalogue:
     """The shelves of both environments; what `put` has taken survives the process."""
 
-    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session, Transaction)
+    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session, Intent, Transaction)
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -38,6 +38,7 @@ class Product(msgspec.Struct, rename="camel", omit_defaults=True):
     image_url: str | None = None
     product_type: str | None = None
     is_mcp_pay: bool | None = None
+    mcp: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     status: str = "active"
@@ -138,6 +139,34 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
         return self.status == "active" and (self.end_date is None or moment < self.end_date)
 
 
+class Intent(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A payment that a customer is about to make; `amount` in minor units.
+
+    `status` is what was last decided: requires_payment_method, succeeded, failed, cancelled. `plan_ref` is what is
+    bought; without one the money buys credits or pays for usage, as `purpose` says.
+    """
+
+    reference: str
+    idempotency_key: str
+    customer_ref: str
+    purpose: str
+    amount: int
+    currency: str
+    created_at: str
+    expires_at: str
+    status: str = "requires_payment_method"
+    product_ref: str | None = None
+    plan_ref: str | None = None
+    pricing_tier: str | None = None
+    description: str | None = None
+
+    def status_at(self, moment: str) -> str:
+        """The status at a moment in the form of `errors.iso`: what was not paid in time is cancelled."""
+        if self.status == "requires_payment_method" and moment >= self.expires_at:
+            return "cancelled"
+        return self.status
+
+
 class Session(msgspec.Struct, rename="camel", omit_defaults=True):
     """A link that a customer may follow for a while; `kind` is checkout or customer."""
 
@@ -162,7 +191,8 @@ class Session(msgspec.Struct, rename="camel", omit_defaults=True):
 class Transaction(msgspec.Struct, rename="camel", omit_defaults=True):
     """Money that has moved, or should have; `amount` is in minor units and never negative, that of refunds neither.
 
-    `type` is purchase, renewal, topup or refund; `status` succeeded or failed; a refund says whose money went back.
+    `type` is purchase, renewal, topup, usage or refund; `status` succeeded or failed; a refund says whose money went
+    back.
     """
 
     reference: str
@@ -189,4 +219,4 @@ class Transaction(msgspec.Struct, rename="camel", omit_defaults=True):
         return self.status == "succeeded" and not self.is_refund
 
 
-AnyEntry = Customer | Product | Plan | Purchase | Session | Transaction
+AnyEntry = Customer | Product | Plan | Purchase | Session | Intent | Transaction

@@ -21,7 +21,12 @@ def merchant(_: Call) -> Answer:
 
 def platform_config(call: Call) -> Answer:
     """`GET /v1/sdk/platform-config`: a key that no payment processor takes."""
-    return Answer.of(200, {"stripePublishableKey": "pk_live_none" if call.environment == LIVE else "pk_test_none"})
+    return Answer.of(200, {"stripePublishableKey": publishable_key(call.environment)})
+
+
+def publishable_key(environment: int) -> str:
+    """What a page would show to the payment processor."""
+    return "pk_live_none" if environment == LIVE else "pk_test_none"
 
 
 class PaymentMethods:

@@ -1,6 +1,6 @@
-"""Payments as rows: what a purchase, the renewal of one, or credits have cost."""
+"""Payments as rows: what a purchase, the renewal of one, or credits or usage have cost."""
 
-from meter.sandbox.entries import Purchase, Session, Transaction
+from meter.sandbox.entries import Intent, Purchase, Session, Transaction
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import moment_of, period_end
 from meter.sandbox.references import new_reference
@@ -49,4 +49,18 @@ def topup(session: Session, credits_bought: int, now: float) -> Transaction:
         customer_ref=session.customer_ref,
         product_ref=session.product_ref,
         plan_ref=session.plan_ref,
+    )
+
+
+def of_intent(intent: Intent, kind: str, now: float) -> Transaction:
+    """A paid intent that bought no plan; `kind` is topup or usage."""
+    return Transaction(
+        reference=new_reference("txn"),
+        type=kind,
+        amount=intent.amount,
+        currency=intent.currency.upper(),
+        created_at=iso(now),
+        customer_ref=intent.customer_ref,
+        product_ref=intent.product_ref,
+        plan_ref=intent.plan_ref,
     )

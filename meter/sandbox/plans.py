@@ -63,7 +63,7 @@ class Plans:
 
     def _keep(self, call: Call, plan: Plan) -> dict[str, Any]:
         """Keep the plan; if it is the default one, it is so in place of the one before."""
-        _check(plan)
+        check_plan(plan)
         shelf = self._catalogue[call.environment]
         others = [other for other in shelf.plans_of(plan.product_ref) if other.reference != plan.reference]
         replaced = [msgspec.structs.replace(other, default=False) for other in others if plan.default and other.default]
@@ -146,7 +146,8 @@ def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _check(plan: Plan) -> None:
+def check_plan(plan: Plan) -> None:
+    """A plan as a whole must make sense. Raises ProviderError (400)."""
     if plan.default and not plan.may_be_default:
         raise ProviderError(400, "Only a free or usage-based plan can be the default plan")
     if plan.currency.upper() != CURRENCY:

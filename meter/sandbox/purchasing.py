@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import Plan, Purchase, Session
+from meter.sandbox.entries import AnyEntry, Plan, Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.payments import payment
 from meter.sandbox.periods import days_later
@@ -27,7 +27,7 @@ class Purchasing:
         *,
         status: str = "active",
         paid: bool = False,
-        also: Sequence[Session] = (),
+        also: Sequence[AnyEntry] = (),
     ) -> Purchase:
         """A purchase of the plan as it stands, kept together with its payment, if it is `paid`, and `also`.
 

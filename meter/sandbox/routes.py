@@ -1,13 +1,13 @@
 """Which of the provider's paths leads to which route."""
 
 from meter.sandbox.activation import Activation
-from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import Credits
 from meter.sandbox.customers import Customers
-from meter.sandbox.errors import ProviderError
+from meter.sandbox.intents import Intents
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.limits import Limits
+from meter.sandbox.mcp_products import McpProducts
 from meter.sandbox.merchant import PaymentMethods, merchant, platform_config
 from meter.sandbox.meter_events import MeterEvents
 from meter.sandbox.plans import Plans
@@ -19,16 +19,6 @@ from meter.sandbox.sessions import Sessions
 from meter.sandbox.store import Store
 from meter.sandbox.striking import Route
 from meter.sandbox.user_info import UserInfo
-
-NOT_IMPLEMENTED = (
-    ("GET", "/v1/sdk/payment-intents"),
-    ("POST", "/v1/sdk/payment-intents"),
-    ("GET", "/v1/sdk/payment-intents/{reference}"),
-    ("POST", "/v1/sdk/payment-intents/{reference}/process"),
-    ("POST", "/v1/sdk/products/mcp/bootstrap"),
-    ("PUT", "/v1/sdk/products/{reference}/mcp/plans"),
-)
-"""Operations of the provider that answer 501 and say so."""
 
 Entry = tuple[str, str, Route]
 """Method, path, route."""
@@ -47,18 +37,15 @@ def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue, knob
         *_customers(Customers(catalogue, purchases)),
         ("GET", "/v1/sdk/customers/{reference}/balance", Route(credit.balance)),
         ("POST", "/v1/sdk/customers/{reference}/credits", Route(credit.grant)),
+        *_mcp_products(McpProducts(catalogue)),
         *_products(Products(catalogue)),
         *_plans(Plans(catalogue)),
         ("POST", "/v1/sdk/activate", Route(activation.activate)),
         *_purchases(purchases),
+        *_intents(Intents(store, catalogue)),
         ("POST", "/v1/sdk/user-info", Route(UserInfo(store, catalogue, limits, sessions).get)),
         *_others(MeterEvents(store, catalogue), PaymentMethods(catalogue)),
-        *((method, path, Route(_not_implemented)) for method, path in NOT_IMPLEMENTED),
     ]
-
-
-def _not_implemented(call: Call) -> Answer:
-    raise ProviderError(501, f"The sandbox does not implement this operation of the provider: {call.path}")
 
 
 def _sessions(sessions: Sessions) -> list[Entry]:
@@ -88,6 +75,13 @@ def _customers(customers: Customers) -> list[Entry]:
     ]
 
 
+def _mcp_products(products: McpProducts) -> list[Entry]:
+    return [
+        ("POST", "/v1/sdk/products/mcp/bootstrap", Route(products.bootstrap)),
+        ("PUT", "/v1/sdk/products/{reference}/mcp/plans", Route(products.configure)),
+    ]
+
+
 def _products(products: Products) -> list[Entry]:
     return [
         ("POST", "/v1/sdk/products", Route(products.create)),
@@ -106,6 +100,15 @@ def _plans(plans: Plans) -> list[Entry]:
         ("GET", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.get)),
         ("PUT", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.change)),
         ("DELETE", "/v1/sdk/products/{reference}/plans/{plan}", Route(plans.delete)),
+    ]
+
+
+def _intents(intents: Intents) -> list[Entry]:
+    return [
+        ("POST", "/v1/sdk/payment-intents", Route(intents.create)),
+        ("GET", "/v1/sdk/payment-intents", Route(intents.page)),
+        ("GET", "/v1/sdk/payment-intents/{reference}", Route(intents.get)),
+        ("POST", "/v1/sdk/payment-intents/{reference}/process", Route(intents.process)),
     ]
 
 

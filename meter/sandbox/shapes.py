@@ -75,9 +75,9 @@ class Reading:
             return None
         return value
 
-    def number(self, name: str, *, low: float | None = None) -> float | None:
+    def number(self, name: str, *, low: float | None = None, required: bool = False) -> float | None:
         """A finite number, at least `low`."""
-        value = self._take(name, "number")
+        value = self._take(name, "number", required=required)
         if value is None:
             return None
         if abs(value) > 1.7e308:
