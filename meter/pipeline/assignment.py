@@ -168,7 +168,7 @@ class Assignment:
             fullness = self._fullness(progress) / allowance
             if fullness >= 1.0:
                 self._full.add(partition)
-            elif fullness <= RESUME_SHARE:
+            elif fullness <= RESUME_SHARE or only_refused_held:  # a pause begun at the smaller share must not stay
                 self._full.discard(partition)
         blocked: Set[int] = frozenset() if only_refused_held else self.blocked(steady_seconds)
         return self._unfilled | self._full | blocked

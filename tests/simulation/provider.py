@@ -20,7 +20,7 @@ from meter.pipeline.outcome import (
 
 BAD_CUSTOMERS = ("cus_bad", "cus_worse")
 NEW_CUSTOMER = "cus_new"
-CREATED_AT_SECONDS = 160.0
+CREATED_AT_SECONDS = 300.0
 """When the new customer comes into being: usage overtakes it."""
 STILL_INSERTING_SECONDS = 2.0
 NOTHING_DONE: Mapping[str, Outcome] = {
@@ -100,6 +100,10 @@ class Provider:
         for request in due:
             self._insert(request)
 
+    def next_late(self) -> float:
+        """When the next of these inserts happens."""
+        return min((when for when, _ in self.late), default=float("inf"))
+
     def _refuse(self, request: Request, outcome: Outcome, now: float) -> Outcome:
         self.refused_at.update(dict.fromkeys(request.keys, now))
         return outcome
@@ -108,5 +112,6 @@ class Provider:
         for key in set(request.keys):
             if key in request.missing:
                 self.rows[key] += 1
+                assert self.rows[key] == 1, f"billed twice: {key}"
         undebited = {i: "duplicate" for i, key in enumerate(request.keys) if key not in request.missing}
         return Accepted([f"usage_{key}" for key in request.keys], undebited)

@@ -1,0 +1,167 @@
+"""Schedules by the thousand: `python -m tests.simulation.simulate`, or `make simulate`.
+
+Hypothesis draws them and, when one breaks a guarantee, makes it as simple as it can; the result is written into
+`tests/simulation/found/`, where `test_machine.py` plays it for ever after. Says how often each fault struck.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
+from hypothesis import strategies as st
+from rich.progress import Progress
+
+from tests.simulation.schedule import KINDS, Step, check_ends, play, settle
+from tests.simulation.world import World
+
+FOUND = Path(__file__).parent / "found"
+MIN_EVENTS = 200
+MIN_FAULTS = 10
+MIN_FAULT_KINDS = 4
+AT_A_TIME = 250
+
+numbers = st.integers(0, 120)
+steps = st.tuples(st.integers(0, KINDS), numbers, numbers)
+
+
+class Case(NamedTuple):
+    """One schedule, and the world that it happens in."""
+
+    seed: int
+    members: int
+    schedule: list[Step]
+
+
+class Played(NamedTuple):
+    """What some schedules came to: how many with how many members, each fault's strikes, and the one that failed."""
+
+    schedules: Counter[int]
+    struck: Counter[str]
+    failed: Case | None
+    reason: str
+
+
+cases = st.builds(
+    Case, st.integers(0, 2**32 - 1), st.sampled_from((2, 3, 1, 3, 2)), st.lists(steps, min_size=120, max_size=360)
+)
+
+
+def run(case: Case) -> World:
+    """A world from its first record to the last end; raises whatever goes wrong in it."""
+    world = World(case.seed, case.members)
+    play(world, case.schedule)
+    settle(world)
+    check_ends(world)
+    return world
+
+
+def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
+    """Plays `number` schedules that are hard enough; stops at the first that breaks a guarantee."""
+    schedules, struck = Counter[int](), Counter[str]()
+    failed: list[tuple[Case, str]] = []
+    phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
+
+    @seed(first_seed)
+    @settings(
+        max_examples=number,
+        phases=phases,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def every_event_has_one_end(case: Case) -> None:
+        try:
+            world = run(case)
+        except Exception as fault:
+            failed.append((case, f"{type(fault).__name__}: {fault}"))
+            raise
+        if not _is_hard(world):
+            reject()
+        schedules[case.members] += 1
+        struck.update(world.struck)
+
+    try:
+        every_event_has_one_end()
+    except Exception:  # whatever it is, it is the finding, and the last is the simplest
+        if not failed:
+            raise
+        return Played(schedules, struck, *failed[-1])
+    return Played(schedules, struck, None, "")
+
+
+def _is_hard(world: World) -> bool:
+    faults = +world.struck
+    return world.events >= MIN_EVENTS and faults.total() >= MIN_FAULTS and len(faults) >= MIN_FAULT_KINDS
+
+
+def keep(case: Case) -> Path:
+    """Writes the case where the tests find it, without the steps that do nothing; its path."""
+    kept = case._replace(schedule=[step for step in case.schedule if step[0]])
+    text = json.dumps(kept._asdict())
+    path = FOUND / f"{sha256(text.encode()).hexdigest()[:12]}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text + "\n")
+    return path
+
+
+def load(path: Path) -> Case:
+    """A case that `keep` has written."""
+    fields = json.loads(path.read_text())
+    return Case(fields["seed"], fields["members"], [(kind, a, b) for kind, a, b in fields["schedule"]])
+
+
+def simulate_all(first_seed: int, number: int, processes: int, *, shrink: bool) -> Played:
+    """The same, by several processes, with a progress bar on a terminal; the first failure ends it."""
+    sizes = [min(AT_A_TIME, number - start) for start in range(0, number, AT_A_TIME)]
+    schedules, struck = Counter[int](), Counter[str]()
+    with ProcessPoolExecutor(processes) as pool, Progress(disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task("schedules", total=number)
+        waiting = [pool.submit(simulate, first_seed + i, size, shrink=shrink) for i, size in enumerate(sizes)]
+        for done in as_completed(waiting):
+            played = done.result()
+            schedules.update(played.schedules)
+            struck.update(played.struck)
+            progress.update(bar, advance=played.schedules.total())
+            if played.failed is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+                return Played(schedules, struck, played.failed, played.reason)
+    return Played(schedules, struck, None, "")
+
+
+def main() -> int:
+    """Plays them and says what struck; exits with 1 at a broken guarantee."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--schedules", type=int, default=12_500)
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other schedules")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--no-shrink", action="store_true", help="stop at the first failure as it is")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    played = simulate_all(arguments.seed, arguments.schedules, arguments.processes, shrink=not arguments.no_shrink)
+    say = sys.stdout.write
+    for fault, times in sorted(played.struck.items()):
+        say(f"{times:10,}  {fault}\n")
+    several = played.schedules.total() - played.schedules[1]
+    say(f"{played.schedules.total():,} schedules, {several:,} of them with 2 or 3 members, ")
+    say(f"{played.struck.total():,} faults, {time.perf_counter() - started:.0f} s, seed {arguments.seed}: ")
+    if played.failed is None:
+        say("0 violations\n")
+        return 0
+    kept = "" if arguments.no_shrink else f"; kept as {keep(played.failed)}"
+    say(f"VIOLATION: {played.reason.splitlines()[0]}{kept}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
