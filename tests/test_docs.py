@@ -22,7 +22,8 @@ from meter.pipeline.event import InvalidEvent
 from meter.pipeline.outcome import Refusal
 from meter.pipeline.settlement import DeadLetterWrite
 from meter.sandbox import faults
-from meter.sandbox.knobs import Knobs
+from meter.sandbox.endpoints import EVENT_TYPES
+from meter.sandbox.knobs import PREFIX, Knobs
 from meter.settings import load
 from tests import doc_tables
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
@@ -109,10 +110,9 @@ def test_every_reason_of_a_dead_letter_is_explained() -> None:
 
 
 def test_every_header_of_a_dead_letter_is_explained() -> None:
-    """What meter adds to a record, those that are not always there included."""
+    """What meter adds to a record, the two that are not always there included."""
     told = {name for row in table(EVENTS, "Dead letters") for name in names(row[0])}
-    redriven = FakeRecord(b"{}", (("meter-origin", b"usage-events:0:1"),))
-    write = DeadLetterWrite(1, InvalidEvent("future", "", redriven, 0), "future", "")
+    write = DeadLetterWrite(1, InvalidEvent("future", "", FakeRecord(b"{}"), 0), "future", "")
     added = {name for name, _ in dead_letter.headers(write, "usage-events", "2026-01-01T00:00:00.000Z")}
     assert told == added | {"meter-outcome", TRUNCATED}
 
@@ -157,6 +157,12 @@ def test_every_fault_of_the_sandbox_is_explained() -> None:
     assert [row[0] for row in table(SANDBOX, "Faults")] == [f"`{kind}`" for kind in kinds]
 
 
+def test_every_event_of_the_sandbox_is_explained() -> None:
+    """The types that it can send, in the words of its own list."""
+    known = [(f"`{name}`", f"{told[0].lower()}{told[1:]}") for events in EVENT_TYPES.values() for name, told in events]
+    assert table(SANDBOX, "Webhooks") == known
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
     """Files that are linked exist."""
@@ -194,8 +200,9 @@ def test_every_configuration_in_a_document_is_accepted(document: Path, tmp_path:
 def test_every_variable_in_a_document_is_an_option(document: Path) -> None:
     """A misspelt name would be refused at the start; so would one that an option has lost."""
     known = {f"METER_{name.strip('`').upper().replace('.', '__')}" for name, *_ in doc_tables.options()}
+    knobs = {f"{PREFIX}{name.upper()}" for name in Knobs.__struct_fields__}
     told = set(re.findall(r"METER_[A-Z]+__[A-Z_]*[A-Z]", document.read_text(encoding="utf-8")))
-    assert told <= known | {f"{name}_FILE" for name in known}
+    assert told <= known | {f"{name}_FILE" for name in known} | knobs
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -18,8 +19,10 @@ from meter.sandbox.authentication import authenticate
 from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
+from meter.sandbox.endpoints import configured
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
+from meter.sandbox.jobs import Jobs
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.mcp.http import McpEndpoint
 from meter.sandbox.mcp.routes import tool_routes
@@ -33,13 +36,16 @@ from meter.sandbox.responses import Client, Cut, Silence
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError, Route, Striker
+from meter.sandbox.webhook_controls import WebhookControls
+from meter.sandbox.webhooks import Webhooks
 
 
 class Sandbox:
     """An ASGI application: the provider's routes and the controls, over one store.
 
-    `key` is the only one accepted (None: any); `now` tells Unix seconds. Setting `stopping` ends whatever a fault
-    lets wait. Without a server that can reset connections, a cut raises ConnectionCutError into the caller.
+    `key` is the only one accepted (None: any); `now` tells Unix seconds; webhooks go through `outgoing`, usually the
+    network. Setting `stopping` ends whatever a fault lets wait. Without a server that can reset connections, a cut
+    raises ConnectionCutError into the caller.
     """
 
     def __init__(
@@ -50,12 +56,15 @@ class Sandbox:
         faults: Sequence[Fault] = (),
         knobs: Knobs = Knobs(),  # noqa: B008  # frozen
         now: Callable[[], float] = time.time,
+        outgoing: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
         self._key = key
         armed = Faults(faults)
-        self.catalogue = catalogue = Catalogue(store)
+        self.catalogue = catalogue = Catalogue(store, now)
+        self.webhooks = _webhooks(store, knobs, now, outgoing)
         self._now = now = Renewals(catalogue).in_time(now)
+        self.jobs = Jobs(store, catalogue, now)
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         self._controls = Controls(store, catalogue, armed, faults)
@@ -67,11 +76,18 @@ class Sandbox:
                 *(self._provider_path(*entry) for entry in entries),
                 Path(ENDPOINT, McpEndpoint(self.tools, key, now, self._count)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
+                *(self._control_path(*entry) for entry in WebhookControls(store.outbox).routes()),
                 *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
                 *(self._control_path(*entry) for entry in overview.routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},
         )
+
+    async def work(self) -> None:
+        """What goes on without requests, until cancelled: webhooks go out, purchases expire."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.webhooks.run())
+            group.create_task(self.jobs.run())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -114,6 +130,16 @@ class Sandbox:
                 return _failed(error, request.url.path, now)
 
         return serve
+
+
+def _webhooks(
+    store: Store, knobs: Knobs, now: Callable[[], float], outgoing: httpx.AsyncBaseTransport | None
+) -> Webhooks:
+    """The sender of webhooks, with the endpoint that the configuration names."""
+    store.outbox.configure(configured(knobs.webhook_url, knobs.webhook_secret, knobs.webhook_events, now()))
+    store.outbox.low_balance_credits = knobs.low_balance_credits
+    store.outbox.delay_seconds = knobs.webhook_delay_seconds
+    return Webhooks(store.outbox, knobs.webhooks, now, outgoing)
 
 
 def _is_local(request: Request) -> bool:

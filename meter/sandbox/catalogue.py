@@ -1,11 +1,13 @@
 """What both environments know by reference: held in memory, written through to the store."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappush
 from typing import Any
 
 import msgspec
 
+from meter.sandbox.announcements import Event, purchase_events
 from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
 from meter.sandbox.entries import AnyEntry, Customer, Intent, Plan, Product, Purchase, Session, Transaction
@@ -97,12 +99,13 @@ class Shelf:
 
 
 class Catalogue:
-    """The shelves of both environments; what `put` has taken survives the process."""
+    """The shelves of both environments; what `put` has taken survives the process. `now` tells Unix seconds."""
 
     KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session, Intent, Transaction)
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._now = now
         self._shelves: dict[int, Shelf] = {}
         self.reload()
 
@@ -115,12 +118,24 @@ class Catalogue:
         entries: Iterable[AnyEntry],
         credits_changed: Sequence[Credit] = (),
     ) -> None:
-        """Keep entries, and changes of credits that belong to them, all or none."""
+        """Keep entries, and changes of credits that belong to them, all or none; what has changed is announced."""
         entries = list(entries)
         rows = [(type(entry).__name__, entry.reference, msgspec.json.encode(entry)) for entry in entries]
-        self._store.put_objects(environment, rows, credits_changed)
+        self._store.put_objects(environment, rows, credits_changed, self._announced(environment, entries))
         for entry in entries:
             self._shelves[environment].place(entry)
+
+    def _announced(self, environment: int, entries: Iterable[AnyEntry]) -> list[Event]:
+        """What entries that take the place of others are announced as, if anybody listens."""
+        if not self._store.outbox.listened_to:
+            return []
+        now, known = self._now(), self._shelves[environment].purchases
+        return [
+            event
+            for entry in entries
+            if isinstance(entry, Purchase)
+            for event in purchase_events(environment, known.get(entry.reference), entry, now)
+        ]
 
     def remove(self, environment: int, entries: Iterable[Product | Plan]) -> None:
         """Forget entries, all or none."""

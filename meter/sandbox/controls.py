@@ -27,6 +27,7 @@ from meter.sandbox.customers import shown as shown_customer
 from meter.sandbox.entries import Customer, Plan, Product
 from meter.sandbox.errors import Issue, ProviderError, iso
 from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
+from meter.sandbox.paging import whole_number
 from meter.sandbox.plans import read_plan
 from meter.sandbox.products import read_product
 from meter.sandbox.products import shown as shown_product
@@ -80,8 +81,8 @@ class Controls:
 
     def usages(self, call: Call) -> Answer:
         """A page of rows in the order in which they were kept; an empty one is the end."""
-        after = _whole(call, "after", 0)
-        rows = self._store.usages_after(after, min(_whole(call, "limit", 1000), MAX_PAGE))
+        after = whole_number(call, "after", 0)
+        rows = self._store.usages_after(after, min(whole_number(call, "limit", 1000), MAX_PAGE))
         page = [_shown(row) for row in rows]
         return Answer.of(200, {"usages": page, "next": rows[-1].row if rows else after})
 
@@ -187,15 +188,6 @@ def _place(reading: Reading) -> tuple[int, str]:
     """Environment and reference that the body names."""
     environment = reading.choice("environment", tuple(ENVIRONMENTS)) or "sandbox"
     return ENVIRONMENTS[environment], reading.text("reference", required=True, min_length=1) or ""
-
-
-def _whole(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise ProviderError(400, f"{name} must be a whole number, not {text!r}")
-    return int(text)
 
 
 def _shown(row: StoredUsage) -> dict[str, Any]:

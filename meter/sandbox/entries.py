@@ -111,7 +111,8 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     """A customer's hold on a product; `plan` is the plan as it stood then, later edits do not touch it.
 
     `status` is what was last decided: pending, active, cancelled, expired, refunded. Access ends at `end_date`.
-    `paid_at` is when it was paid last, `renewed_at` where its latest further billing period began.
+    `paid_at` is when it was paid last, `renewed_at` where its latest further billing period began,
+    `counted_from` where its allowance began again last.
     """
 
     reference: str
@@ -127,6 +128,7 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     renewed_at: str | None = None
     cancelled_at: str | None = None
     cancellation_reason: str | None = None
+    counted_from: str | None = None
 
     def status_at(self, moment: str) -> str:
         """The status at a moment in the form of `errors.iso`: an active purchase has expired once its end is over."""

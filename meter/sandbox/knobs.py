@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from meter.sandbox.counting import Counting
+from meter.sandbox.endpoints import is_url
+from meter.sandbox.webhooks import Manner
 
 PREFIX = "METER_SANDBOX__"
 Outcome = Literal["success", "paywall", "fail"]
@@ -32,6 +34,15 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_period             calendar months, or thirty days from the day of the purchase
     bare_object              tools answer with the object itself, instead of an envelope around it
     unlimited_remaining      what `remaining` says without a bound
+    low_balance_credits      a debit that leaves no more than so many credits is announced; 0: none is
+    webhook_url              where events go from the start, besides endpoints made over REST
+    webhook_secret           what they are signed with
+    webhook_events           which events go there; an empty list is all
+    webhook_time_scale       what the waits between attempts (5 minutes to 72 hours) are multiplied by
+    webhook_lag_seconds      events go out only every so many seconds, 20 at a time; really it is 30
+    webhook_delay_seconds    each event waits for a random part of this
+    webhook_shuffle          events that are due together go out in any order
+    webhook_duplicates       which share of the events is delivered twice
     """
 
     strict_customer: bool = False
@@ -47,11 +58,25 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_period: Literal["month", "30_days"] = "month"
     bare_object: bool = False
     unlimited_remaining: Annotated[int, msgspec.Meta(ge=1, le=2**53)] = 999_999
+    low_balance_credits: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    webhook_url: str = ""
+    webhook_secret: Annotated[str, msgspec.Meta(min_length=1)] = "whsec_sandbox"  # noqa: S105  # public, for tests
+    webhook_events: tuple[str, ...] = ()
+    webhook_time_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    webhook_lag_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0
+    webhook_delay_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0.0
+    webhook_shuffle: bool = False
+    webhook_duplicates: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
     @property
     def counting(self) -> Counting:
         """The knobs that the store must know."""
         return Counting(self.limit_counts, frozenset(self.limit_outcomes), self.limit_scope, self.limit_period)
+
+    @property
+    def webhooks(self) -> Manner:
+        """The knobs that the delivery of webhooks must know."""
+        return Manner(self.webhook_time_scale, self.webhook_lag_seconds, self.webhook_shuffle, self.webhook_duplicates)
 
 
 class BadKnobsError(Exception):
@@ -65,9 +90,12 @@ def read_knobs(file: Path | None, environ: Mapping[str, str]) -> Knobs:
         if name.startswith(PREFIX) and text:
             given[name.removeprefix(PREFIX).lower()] = _value(text)
     try:
-        return msgspec.convert(given, Knobs)
+        knobs = msgspec.convert(given, Knobs)
     except msgspec.ValidationError as error:
         raise BadKnobsError(f"[sandbox]: {error}") from error
+    if knobs.webhook_url and not is_url(knobs.webhook_url):
+        raise BadKnobsError(f"[sandbox]: webhook_url is no http or https address: {knobs.webhook_url!r}")
+    return knobs
 
 
 def _table(file: Path) -> Mapping[str, Any]:

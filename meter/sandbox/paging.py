@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meter.sandbox.calls import Answer
+from meter.sandbox.calls import Answer, Call
+from meter.sandbox.errors import ProviderError
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
@@ -16,6 +17,16 @@ def page(name: str, entries: Sequence[Any], query: Mapping[str, str]) -> Answer:
     return Answer.of(
         200, {name: entries[offset : offset + limit], "total": len(entries), "limit": limit, "offset": offset}
     )
+
+
+def whole_number(call: Call, name: str, default: int) -> int:
+    """A number of a control's query, below 10**15; the default when it is missing. Raises ProviderError (400)."""
+    text = call.query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ProviderError(400, f"{name} must be a whole number, not {text!r}")
+    return int(text)
 
 
 def _whole(text: str | None, default: int) -> int:

@@ -4,6 +4,7 @@ from meter.sandbox.activation import Activation
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import Credits
 from meter.sandbox.customers import Customers
+from meter.sandbox.endpoints import Endpoints
 from meter.sandbox.intents import Intents
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.limits import Limits
@@ -45,6 +46,7 @@ def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue, knob
         *_intents(Intents(store, catalogue)),
         ("POST", "/v1/sdk/user-info", Route(UserInfo(store, catalogue, limits, sessions).get)),
         *_others(MeterEvents(store, catalogue), PaymentMethods(catalogue)),
+        *_webhooks(Endpoints(store.outbox)),
     ]
 
 
@@ -63,6 +65,17 @@ def _others(meter_events: MeterEvents, payment_methods: PaymentMethods) -> list[
         ("GET", "/v1/sdk/merchant", Route(merchant)),
         ("GET", "/v1/sdk/platform-config", Route(platform_config)),
         ("GET", "/v1/sdk/payment-method", Route(payment_methods.get)),
+    ]
+
+
+def _webhooks(endpoints: Endpoints) -> list[Entry]:
+    return [
+        ("POST", "/v1/webhook_endpoints", Route(endpoints.create)),
+        ("GET", "/v1/webhook_endpoints", Route(endpoints.page)),
+        ("GET", "/v1/webhook_endpoints/{endpoint}", Route(endpoints.get)),
+        ("DELETE", "/v1/webhook_endpoints/{endpoint}", Route(endpoints.delete)),
+        ("GET", "/v1/sdk/webhooks/event-types", Route(endpoints.event_types)),
+        ("GET", "/v1/sdk/webhooks/event-schema", Route(endpoints.event_schema)),
     ]
 
 

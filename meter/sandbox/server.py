@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -82,16 +82,20 @@ async def serve(sandbox: Sandbox, listening: socket.socket, stop: asyncio.Event)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
+    working = asyncio.create_task(sandbox.work())
     try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({serving, stopping, working}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        working.cancel()
         sandbox.stopping.set()
         server.should_exit = True
         await asyncio.wait({serving}, timeout=_GRACE_SECONDS)
         for connection in list(server.server_state.connections):
             connection.transport.abort()  # a client that is still sending, or not reading
         await serving
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 @asynccontextmanager

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from meter.sandbox.announcements import Event, credit_events
 from meter.sandbox.counting import Counting, Counts
 from meter.sandbox.ledger import LEDGER_SCHEMA, Credit, Ledger
+from meter.sandbox.outbox import OUTBOX_SCHEMA, Outbox
 from meter.sandbox.usages import Usage
 
 # Idempotency keys are random, so every call touches pages all over their index: they stay in memory (64 MiB) and go
@@ -21,7 +23,7 @@ PRAGMA synchronous = NORMAL;
 PRAGMA cache_size = -65536;
 PRAGMA wal_autocheckpoint = 10000;
 """
-_FORMAT = 0x6D657404  # "met" and the number of the schema below: one more whenever it changes
+_FORMAT = 0x6D657405  # "met" and the number of the schema below: one more whenever it changes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS usages (
     row INTEGER PRIMARY KEY, environment INTEGER, recorded_at REAL,
@@ -104,9 +106,11 @@ class Store:
         self._db = _connect(path)
         self.counts = Counts(counting)
         self.ledger = Ledger(self._db)
+        self.outbox = Outbox(self._db)
         try:
             self._open()
             self.ledger.load()
+            self.outbox.load()
             self._next_row, self._totals, self._kept = self._counted()
             self.counts.load(self._db)
         except (sqlite3.Error, _ForeignError) as error:
@@ -120,7 +124,7 @@ class Store:
     def record(self, environment: int, usages: Sequence[Usage], now: float, charge: Charge = _free) -> list[Recorded]:
         """Keep `usages` in one transaction, each key once; the first with a key wins, within the call as well.
 
-        What `charge` says they cost in credits is taken in the same transaction.
+        What `charge` says they cost in credits is taken, and announced, in the same transaction.
         """
         first = self._next_row
         rows = [
@@ -137,7 +141,7 @@ class Store:
             else:
                 recorded = [Recorded(row[0], duplicate=False) for row in rows]
             credits_changed = charge(recorded)
-            self.ledger.write(credits_changed)
+            self._write_credits(credits_changed)
         self.ledger.settle(credits_changed)
         self._next_row = first + len(rows)
         kept = [usage for usage, place in zip(usages, recorded, strict=True) if not place.duplicate]
@@ -171,12 +175,20 @@ class Store:
             self._db.executemany("INSERT INTO meter_events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def put_objects(
-        self, environment: int, objects: Iterable[tuple[str, str, bytes]], credits_changed: Sequence[Credit] = ()
+        self,
+        environment: int,
+        objects: Iterable[tuple[str, str, bytes]],
+        credits_changed: Sequence[Credit] = (),
+        events: Sequence[Event] = (),
     ) -> None:
-        """Keep objects of the catalogue, each under its kind and reference, and changes of credits, all or none."""
+        """Keep objects of the catalogue, each under its kind and reference, all or none.
+
+        With them changes of credits, which are announced, and the events that tell of the objects.
+        """
         with self._transaction():
             self._db.executemany(_PUT, [(environment, *entry) for entry in objects])
-            self.ledger.write(credits_changed)
+            self._write_credits(credits_changed)
+            self.outbox.tell(events)
         self.ledger.settle(credits_changed)
 
     def delete_objects(self, environment: int, names: Iterable[tuple[str, str]]) -> None:
@@ -199,6 +211,7 @@ class Store:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  # a name from the line above
             self._db.execute("UPDATE counters SET value = 0 WHERE name = 'duplicates'")
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'next_row'", (self._next_row,))
+            self.outbox.reset()
         self._totals, self._kept = Totals(0, 0, 0), {}
         self.counts.load(self._db)
         self.ledger.load()
@@ -209,7 +222,14 @@ class Store:
         mark: int = self._db.execute("PRAGMA application_id").fetchone()[0]
         if tables and mark != _FORMAT:
             raise _ForeignError("it belongs to another program or to another version of the sandbox")
-        self._db.executescript(f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA} {LEDGER_SCHEMA}")
+        self._db.executescript(
+            f"{_PRAGMAS} PRAGMA application_id = {_FORMAT}; {_SCHEMA} {LEDGER_SCHEMA} {OUTBOX_SCHEMA}"
+        )
+
+    def _write_credits(self, credits_changed: Sequence[Credit]) -> None:
+        self.ledger.write(credits_changed)
+        if credits_changed and self.outbox.listened_to:
+            self.outbox.tell(credit_events(credits_changed, self.outbox.low_balance_credits))
 
     def _counted(self) -> tuple[int, Totals, dict[int, tuple[int, int]]]:
         """The next row, the totals, and usages and units of each environment."""

@@ -1,0 +1,151 @@
+"""Webhook endpoints over REST: where events go, and which events there are."""
+
+import secrets
+from typing import Any
+
+import httpx
+
+from meter.sandbox.announcements import Event, credit_events, purchase_events
+from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
+from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.errors import Issue, ProviderError, invalid, iso
+from meter.sandbox.ledger import Credit
+from meter.sandbox.outbox import CONFIGURED_PREFIX, Endpoint, Outbox, envelope
+from meter.sandbox.references import new_reference
+from meter.sandbox.shapes import Reading, custom
+
+MAX_URL_LENGTH = 2048
+EVENT_TYPES = {
+    "purchase": (
+        ("purchase.created", "There is a new purchase"),
+        ("purchase.activated", "A purchase gives access"),
+        ("purchase.updated", "A purchase has changed in a way that has no event of its own"),
+        ("purchase.renewed", "A further billing period has begun"),
+        ("purchase.reactivated", "A cancellation was taken back"),
+        ("purchase.plan_changed", "A purchase is on another plan"),
+        ("purchase.trial_converted", "A trial has become a purchase"),
+        ("purchase.suspended", "A purchase gives no access until something is settled"),
+        ("purchase.past_due", "A payment is late"),
+        ("purchase.cancellation_scheduled", "A purchase will end with its period"),
+        ("purchase.cancelled", "A purchase was ended"),
+        ("purchase.expired", "A purchase has come to its end"),
+        ("purchase.refunded", "All that was paid went back"),
+    ),
+    "customer.credit": (
+        ("customer.credit.topped_up", "A customer has bought credits"),
+        ("customer.credit.granted", "A customer was given credits"),
+        ("customer.credit.adjusted", "Credits were changed by hand"),
+        ("customer.credit.debited", "Usage has taken credits"),
+        ("customer.credit.low_balance", "Few credits are left"),
+        ("customer.credit.exhausted", "No credits are left"),
+    ),
+    "usage": (("usage.reset", "An allowance begins again"),),
+}
+"""Every event that the sandbox sends, by category, with what it tells."""
+
+
+class Endpoints:
+    """The endpoint routes."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def create(self, call: Call) -> Answer:
+        """`POST /v1/webhook_endpoints`: the only answer that tells the secret."""
+        body = Reading(call.json())
+        url = body.text("url", required=True, min_length=1, max_length=MAX_URL_LENGTH)
+        events = _types(body)
+        if url is not None and not is_url(url):
+            body.issues.append(custom(("url",), "Invalid url"))
+        body.done()
+        secret = f"whsec_{secrets.token_hex(16)}"
+        endpoint = Endpoint(new_reference("we"), call.environment, url or "", secret, events, call.now)
+        self._outbox.keep(endpoint)
+        return Answer.of(201, {**shown(endpoint), "secret": secret})
+
+    def page(self, call: Call) -> Answer:
+        """`GET /v1/webhook_endpoints`: the oldest first."""
+        found = [endpoint for endpoint in self._outbox.endpoints.values() if endpoint.environment == call.environment]
+        return Answer.of(200, {"webhookEndpoints": [shown(endpoint) for endpoint in found], "total": len(found)})
+
+    def get(self, call: Call) -> Answer:
+        """`GET /v1/webhook_endpoints/{endpoint}`."""
+        return Answer.of(200, shown(self._endpoint(call)))
+
+    def delete(self, call: Call) -> Answer:
+        """`DELETE /v1/webhook_endpoints/{endpoint}`: what was on its way is given up."""
+        self._outbox.forget(self._endpoint(call).reference)
+        return Answer.of(200, {"success": True})
+
+    def event_types(self, _: Call) -> Answer:
+        """`GET /v1/sdk/webhooks/event-types`: categories with their events."""
+        return Answer.of(
+            200,
+            [
+                {"category": category, "events": [{"type": name, "description": told} for name, told in events]}
+                for category, events in EVENT_TYPES.items()
+            ],
+        )
+
+    def event_schema(self, call: Call) -> Answer:
+        """`GET /v1/sdk/webhooks/event-schema?type=`: an event as it would come; without a type a new purchase."""
+        wanted = call.query.get("type") or "purchase.created"
+        found = [event for event in _samples(call.environment, call.now) if event.type == wanted]
+        if not found:
+            raise ProviderError(404, f"There is no sample of {wanted}")
+        return Answer.of(200, envelope(found[0], "evt_000000000000000000000000"))
+
+    def _endpoint(self, call: Call) -> Endpoint:
+        reference = call.params["endpoint"]
+        endpoint = self._outbox.endpoints.get(reference)
+        if endpoint is None or endpoint.environment != call.environment:
+            raise ProviderError(404, f"Webhook endpoint with reference {reference} not found")
+        return endpoint
+
+
+def configured(url: str, secret: str, events: tuple[str, ...], now: float) -> list[Endpoint]:
+    """The endpoint that the configuration names, in each environment; none without a URL."""
+    names = {SANDBOX: f"{CONFIGURED_PREFIX}_SANDBOX", LIVE: f"{CONFIGURED_PREFIX}_LIVE"}
+    return [Endpoint(name, environment, url, secret, events, now) for environment, name in names.items() if url]
+
+
+def is_url(text: str) -> bool:
+    """Whether events can be sent there."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
+def shown(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as the provider answers it, without its secret."""
+    return {
+        "id": endpoint.reference,
+        "url": endpoint.url,
+        "enabledEvents": endpoint.events,
+        "status": "enabled" if endpoint.disabled_at is None else "disabled",
+        "createdAt": iso(endpoint.created_at),
+    }
+
+
+def _types(body: Reading) -> tuple[str, ...]:
+    """The types that are wanted; those that the sandbox never sends are fine."""
+    given = body.array("enabledEvents") or []
+    issues: list[Issue] = [
+        custom(("enabledEvents", index), "Expected the name of an event type")
+        for index, name in enumerate(given)
+        if not isinstance(name, str) or not name
+    ]
+    if issues:
+        raise invalid([*body.issues, *issues])
+    return tuple(given)
+
+
+def _samples(environment: int, now: float) -> list[Event]:
+    moment = iso(now)
+    plan = Plan("pln_K5L6M7N8", "prd_P9Q0R1S2", moment, moment, name="Pro", price=4900, billing_cycle="monthly")
+    new = Purchase("pur_T9U0V1W2", "cus_A1B2C3D4", plan.product_ref, plan, moment)
+    grant = Credit(environment, new.customer_ref, "GRANT", 5000, 5000, now)
+    debit = Credit(environment, new.customer_ref, "USAGE", -5000, 0, now)
+    return [*purchase_events(environment, None, new, now), *credit_events([grant]), *credit_events([debit])]
