@@ -25,6 +25,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
   dispatch.py            the way to the provider and back
+  redriven.py            what a record carries that was dead-lettered before
   receipt.py             what was accepted, as it is kept in Kafka
   dead_letter.py         what can never be billed, as it is kept in Kafka
   settlement.py          receipts and dead letters that are still to be written
@@ -51,6 +52,7 @@ kafka/                 aiokafka behind those edges
   dead_letters.py        dead letters, cut until they fit
   topics.py              the topics: made, grown and checked
   whole_topic.py         a topic from its first record to its end as of now
+  archive.py             any topic and any group, looked back at
 billing/               the provider behind those edges
   calling.py             a batch or a question goes out, an outcome comes back
   rest.py                as REST frames them
@@ -77,6 +79,13 @@ metrics.py             every metric
 logs.py                what is written to stderr
 clock.py               time, as the core is told it
 errors.py              every error, named by what the caller does next
+accounting/            what became of every record, found out afterwards
+  letters.py             dead letters by origin: what they say, which are open
+  offsets.py             the ends of one partition's offsets
+  usage.py               what was accepted, and the provider's rows
+  provider.py            a provider that can be asked for them
+  report.py              the findings of an audit
+  audit.py               every record below the commit has one end
 settings/              what can be set
   options.py             every option
   sources.py             file and environment
@@ -94,6 +103,9 @@ cli/                   the commands, a module each
   limits.py              meter limits
   dead_letters.py        meter dead-letters
   dead_letter_topic.py   what they read
+  audit.py               meter audit
+  moments.py             --from and --to
+  progress.py            bars on stderr
   kafka.py               meter kafka
   sandbox.py             meter sandbox
   demo.py                meter demo

@@ -140,7 +140,7 @@ class Daemon:
         batch = settings.batch
         return MachineOptions(
             name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}",
-            owner=Owner(settings.kafka.group_id, settings.billing.base_url, environment(self._secret_key)),
+            owner=owner(settings),
             topic=settings.kafka.topic,
             batch=BatchLimits(batch.max_events, batch.max_bytes, batch.max_age_seconds),
             max_held_events=batch.max_held_events,
@@ -184,6 +184,13 @@ def _label(outcome: LimitsOutcome) -> str:
     if isinstance(outcome, LimitsUnavailable):
         return "retry"
     return "refused" if isinstance(outcome, LimitsRefused) else "rejected"
+
+
+def owner(settings: Settings) -> Owner:
+    """Whose receipts this configuration writes."""
+    secret_key = settings.billing.secret_key
+    shown = secret_key.get_secret_value() if secret_key is not None else ""
+    return Owner(settings.kafka.group_id, settings.billing.base_url, environment(shown))
 
 
 def environment(secret_key: str) -> str:

@@ -110,9 +110,10 @@ def test_every_reason_of_a_dead_letter_is_explained() -> None:
 
 
 def test_every_header_of_a_dead_letter_is_explained() -> None:
-    """What meter adds to a record, the two that are not always there included."""
+    """What meter adds to a record, those that are not always there included."""
     told = {name for row in table(EVENTS, "Dead letters") for name in names(row[0])}
-    write = DeadLetterWrite(1, InvalidEvent("future", "", FakeRecord(b"{}"), 0), "future", "")
+    redriven = FakeRecord(b"{}", (("meter-origin", b"usage-events:0:1"),))
+    write = DeadLetterWrite(1, InvalidEvent("future", "", redriven, 0), "future", "")
     added = {name for name, _ in dead_letter.headers(write, "usage-events", "2026-01-01T00:00:00.000Z")}
     assert told == added | {"meter-outcome", TRUNCATED}
 

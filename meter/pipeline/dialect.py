@@ -35,6 +35,7 @@ CANONICAL: Final = {name: field for field, others in _NAMES.items() for name in 
 
 _OUTCOMES: Final = {"failure": "fail", "error": "fail"}
 _CUSTOMER_PREFIX: Final = "cus_"
+_TELLING: Final = ("ce_", "meter-")
 _BOM: Final = b"\xef\xbb\xbf"
 _LARGEST_DOUBLE: Final = int(sys.float_info.max)
 _HARMLESS: Final = frozenset((str, float, bool, type(None)))
@@ -110,9 +111,9 @@ def _refuse(_constant: str) -> NoReturn:
     raise ValueError
 
 
-def is_cloud_event(headers: Headers) -> bool:
-    """Whether the headers look like those of a CloudEvent in binary mode."""
-    return any(name.startswith("ce_") for name, _ in headers)
+def say_more(headers: Headers) -> bool:
+    """Whether something about the event stands in the headers: a CloudEvent in binary mode, or a redriven record."""
+    return any(name.startswith(_TELLING) for name, _ in headers)
 
 
 def _attributes(headers: Headers) -> dict[str, object]:

@@ -6,9 +6,10 @@ from typing import NamedTuple, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from meter.pipeline import dialect, identity, timestamps
+from meter.pipeline import dialect, identity, redriven, timestamps
 from meter.pipeline.body import NOT_COMPLETE, Body, check, encode, read_complete
 from meter.pipeline.dialect import Reading
+from meter.pipeline.redriven import Past
 from meter.pipeline.rules import EXPIRED, FUTURE, Rule, Unbillable, broken
 from meter.pipeline.timestamps import MAX_AGE_SECONDS, MAX_AHEAD_SECONDS, canonical_seconds
 
@@ -79,7 +80,7 @@ def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | 
     # The provider's own form with nothing left to fill in is sent as it came. Only a short cut, and written out for
     # speed: `_translated` makes the same event of it.
     value = record.value
-    if value is not None and not (record.headers and dialect.is_cloud_event(record.headers)):
+    if value is not None and not (record.headers and dialect.say_more(record.headers)):
         try:
             body = read_complete(value)
         except NOT_COMPLETE:
@@ -94,20 +95,30 @@ def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | 
     return _decode_any(record, origin, wall_seconds)
 
 
-def _decode_any(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | InvalidEvent:
+def read_back(record: Record, origin: Origin) -> UsageEvent | InvalidEvent:
+    """As `decode`, but for looking back: an event is never too old, nor too far ahead."""
+    event = decode(record, origin, max(record.timestamp or 0, 0) / 1000)
+    late = isinstance(event, InvalidEvent) and event.reason in (EXPIRED, FUTURE)
+    return _decode_any(record, origin, None) if late else event
+
+
+def _decode_any(record: Record, origin: Origin, wall_seconds: float | None) -> UsageEvent | InvalidEvent:
+    past = redriven.past(record.headers) if record.headers else redriven.NOTHING
     try:
-        return _translated(record, origin, wall_seconds)
+        return _translated(record, origin, past, wall_seconds)
     except Unbillable as fault:
-        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, fault.key, len(record.value or b""))
+        key = past.key or fault.key
+        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, key, len(record.value or b""))
 
 
-def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent:
+def _translated(record: Record, origin: Origin, past: Past, wall_seconds: float | None) -> UsageEvent:
     """The event in any dialect, in canonical names and with everything filled in."""
     reading = dialect.read(record.value, record.headers)
-    key = _given_key(reading)
+    key = past.key or _given_key(reading)
+    recorded_milliseconds = past.timestamp_milliseconds or record.timestamp or 0
     try:
         body = check(reading.fields)
-        seconds = _seconds(body.timestamp, record, wall_seconds)
+        seconds = _seconds(body.timestamp, recorded_milliseconds, wall_seconds or 0.0)
     except Unbillable as fault:
         fault.key = key
         raise
@@ -115,7 +126,7 @@ def _translated(record: Record, origin: Origin, wall_seconds: float) -> UsageEve
         body.product_ref = UNSET
     action = f"{body.action_type}/{reading.free_action}" if reading.free_action else body.action_type
     key = key or _derived_key(reading.request_id, body, action, record, origin)
-    if not timestamps.is_billable(seconds, wall_seconds):
+    if wall_seconds is not None and not timestamps.is_billable(seconds, wall_seconds):
         raise _outside_window(key, seconds, wall_seconds)
     body.idempotency_key = key
     body.timestamp = timestamps.format_utc(seconds)
@@ -142,10 +153,10 @@ def _derived_key(request_id: str, body: Body, action: str, record: Record, origi
     return identity.of_origin(*origin, record.offset, max(record.timestamp or 0, 0))
 
 
-def _seconds(timestamp: str | UnsetType, record: Record, wall_seconds: float) -> float:
+def _seconds(timestamp: str | UnsetType, recorded_milliseconds: int, wall_seconds: float) -> float:
     """The event's own time; else when its record was made; else now, as the provider would have it."""
     if timestamp is UNSET:
-        return record.timestamp / 1000 if (record.timestamp or 0) > 0 else wall_seconds
+        return recorded_milliseconds / 1000 if recorded_milliseconds > 0 else wall_seconds
     seconds = timestamps.parse(timestamp)
     if seconds is None:
         raise broken(Rule.TIMESTAMP, f"{timestamp!r:.60} is not an ISO 8601 date-time with a zone")

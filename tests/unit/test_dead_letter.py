@@ -25,6 +25,7 @@ def test_it_says_why_where_from_and_when() -> None:
         "meter-origin": b"usage-events:3:7",
         "meter-key": b"k",
         "meter-attempts": b"4",
+        "meter-timestamp": str(one.record.timestamp).encode(),
         "meter-at": AT.encode(),
     }
 
@@ -43,6 +44,15 @@ def test_an_event_that_was_here_before_keeps_its_first_origin() -> None:
     assert found["meter-origin"] == b"usage-events:0:5"
     assert found["meter-reason"] == b"invalid:not_json"
     assert "meter-outcome" not in found
+
+
+def test_a_redriven_record_that_dies_again_adds_to_its_past() -> None:
+    """Identity and time of the first life, the sum of the tries, and the place where it was found this time."""
+    past = (("meter-origin", b"usage-events:0:5"), ("meter-key", b"k"), ("meter-timestamp", b"1700000000000"))
+    found = written(b"x", *past, ("meter-attempts", b"3"), ("meter-redrives", b"2"))
+    assert (found["meter-key"], found["meter-timestamp"]) == (b"k", b"1700000000000")
+    assert (found["meter-attempts"], found["meter-redrives"]) == (b"3", b"2")
+    assert found["meter-record"] == b"usage-events:2:41"
 
 
 def test_an_outcome_that_nobody_knows_is_marked() -> None:

@@ -1,0 +1,208 @@
+"""`meter audit`: from topics alone, every record below the commit has exactly one end; and the provider agrees.
+
+Commits are read first, then receipts and dead letters, then the source: so whatever is missing below a commit is
+missing, and not merely late.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from meter.accounting.letters import Place, place_of, read_letter
+from meter.accounting.offsets import OffsetLedger
+from meter.accounting.provider import Provider
+from meter.accounting.report import Findings, PartitionFindings
+from meter.accounting.usage import AcceptedUsage, Usage
+from meter.errors import CommandFailed, Unavailable
+from meter.pipeline import receipt as receipts
+from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, read_back
+from meter.pipeline.receipt import Owner
+from meter.pipeline.settlement import CONFLICT
+from meter.pipeline.start import Bounds, Committed, decode_note
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being read, how much of it is done, and how much there is."""
+
+
+class Topics(Protocol):
+    """What an audit needs of Kafka; every method raises `Unavailable`."""
+
+    @property
+    def cluster_id(self) -> str: ...
+    async def partitions(self, topic: str) -> Sequence[int]: ...
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]: ...
+    async def offsets_at(self, topic: str, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]: ...
+    async def committed(self, group: str, topic: str) -> Mapping[int, Committed]: ...
+    def read(self, topic: str, ranges: Mapping[int, Bounds]) -> AsyncIterator[tuple[int, Sequence[Record]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be audited; without times all that is retained."""
+
+    topic: str
+    receipts_topic: str
+    dead_letter_topic: str
+    owner: Owner
+    since_seconds: float | None = None
+    until_seconds: float | None = None
+
+
+async def audit(topics: Topics, question: Question, provider: Provider, progress: Progress) -> Findings:
+    """The findings. Raises `CommandFailed` when there is no such topic, `Unavailable`."""
+    return await _Audit(topics, question, provider, progress).run()
+
+
+class _Audit:
+    """One run; the parts read one topic each."""
+
+    def __init__(self, topics: Topics, question: Question, provider: Provider, progress: Progress) -> None:
+        self._topics = topics
+        self._question = question
+        self._provider = provider
+        self._progress = progress
+        self._ledgers: dict[int, OffsetLedger] = {}
+        self._ranges: dict[int, Bounds] = {}
+        self._open: Counter[int] = Counter()
+        self._accepted = AcceptedUsage()
+        self._skipped = 0
+        self._foreign_receipts = 0
+
+    async def run(self) -> Findings:
+        """From the commits to the provider."""
+        await self._find_ranges()
+        await self._read_receipts()
+        await self._read_dead_letters()
+        await self._read_source()
+        return await self._findings()
+
+    async def _find_ranges(self) -> None:
+        topics, question = self._topics, self._question
+        partitions = await topics.partitions(question.topic)
+        if not partitions:
+            raise CommandFailed(f"there is no topic {question.topic}: see kafka.topic")
+        committed = await topics.committed(question.owner.group, question.topic)
+        bounds = await topics.bounds(question.topic, partitions)
+        since = await self._offsets_at(partitions, question.since_seconds)
+        until = await self._offsets_at(partitions, question.until_seconds)
+        starts = await self._chosen_starts(partitions, committed)
+        for partition in partitions:
+            log = bounds[partition]
+            first = log.beginning if since is None else since.get(partition, log.end)
+            end = log.end if until is None else until.get(partition, log.end)
+            start = max(first, min(starts.get(partition, first), end))
+            self._skipped += start - first
+            ended = committed[partition].offset if partition in committed else start
+            self._ledgers[partition] = OffsetLedger(start, min(end, ended))
+            self._ranges[partition] = Bounds(start, max(start, end))
+
+    async def _offsets_at(self, partitions: Sequence[int], wall_seconds: float | None) -> Mapping[int, int] | None:
+        if wall_seconds is None:
+            return None
+        return await self._topics.offsets_at(self._question.topic, partitions, wall_seconds)
+
+    async def _chosen_starts(self, partitions: Sequence[int], committed: Mapping[int, Committed]) -> Mapping[int, int]:
+        """Where partitions started that were there when somebody chose `latest`: what is below was never ours."""
+        notes = [decode_note(commit.metadata).choice for commit in committed.values()]
+        made = [choice for choice in notes if choice is not None]
+        choice = min(made, key=lambda one: one.at, default=None)
+        if choice is None or choice.start_from != "latest":
+            return {}
+        there = [partition for partition in partitions if partition < choice.partitions]
+        found = await self._topics.offsets_at(self._question.topic, there, choice.at)
+        return {partition: found.get(partition, self._committed_at(committed, partition)) for partition in there}
+
+    def _committed_at(self, committed: Mapping[int, Committed], partition: int) -> int:
+        return committed[partition].offset if partition in committed else 0
+
+    async def _read_receipts(self) -> None:
+        async for _, records in self._read_whole(self._question.receipts_topic, "receipts"):
+            for record in records:
+                found = receipts.decode(record.value)
+                if found is None or found.partition not in self._ledgers:
+                    continue
+                if found.owner == self._question.owner:
+                    self._accepted.add_elsewhere(self._ledgers[found.partition].receipt(found))
+                else:
+                    self._foreign_receipts += 1
+
+    async def _read_dead_letters(self) -> None:
+        topic = self._question.dead_letter_topic
+        async for partition, records in self._read_whole(topic, "dead letters"):
+            for record in records:
+                letter = read_letter(Place(topic, partition, record.offset), record.headers, None)
+                died = place_of(letter.died)
+                if letter.is_note or died is None or died.topic != self._question.topic:
+                    continue
+                ledger = self._ledgers.get(died.partition)
+                if ledger is not None and ledger.first <= died.offset < ledger.end:
+                    ledger.dead_letter(died.offset)
+                    if letter.reason != CONFLICT:  # its key is that of the event that was billed
+                        self._accepted.add_dead_letter(letter.key)
+
+    async def _read_source(self) -> None:
+        async for partition, records in self._read("the source", self._question.topic, self._ranges):
+            ledger = self._ledgers[partition]
+            ended = [record for record in records if record.offset < ledger.end]
+            self._open[partition] += len(records) - len(ended)
+            if ended:
+                self._tick_off(partition, ledger, ended)
+
+    def _tick_off(self, partition: int, ledger: OffsetLedger, records: Sequence[Record]) -> None:
+        origin = Origin(self._topics.cluster_id, self._question.topic, partition)
+        events = [read_back(record, origin) for record in records]
+        keys = [event.key for event in events]
+        accepted = ledger.records([record.offset for record in records], keys)
+        usages = [_usage(event) for event in events]
+        units = [event.units if isinstance(event, UsageEvent) else 0 for event in events]
+        self._accepted.add(keys, usages, units, accepted)
+
+    async def _findings(self) -> Findings:
+        books = self._accepted.books()
+        comparison, why_not = None, ""
+        try:
+            async for rows in self._provider.rows():
+                books.tick(rows)
+            comparison = books.compare()
+        except Unavailable as error:
+            why_not = str(error)
+        undebited: Counter[str] = Counter()
+        for ledger in self._ledgers.values():
+            undebited += ledger.undebited()
+        return Findings(
+            topic=self._question.topic,
+            group=self._question.owner.group,
+            partitions=[self._partition(partition, ledger) for partition, ledger in self._ledgers.items()],
+            undebited=undebited,
+            accepted=books.ours(),
+            comparison=comparison,
+            not_verifiable=why_not,
+            foreign_receipts=self._foreign_receipts,
+            skipped=self._skipped,
+        )
+
+    def _partition(self, partition: int, ledger: OffsetLedger) -> PartitionFindings:
+        ends, gaps, doubles = ledger.ends(), ledger.gaps(), ledger.doubles()
+        return PartitionFindings(partition, ledger.first, ledger.end, self._open[partition], ends, gaps, doubles)
+
+    async def _read_whole(self, topic: str, what: str) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        ranges = await self._topics.bounds(topic, await self._topics.partitions(topic))
+        async for chunk in self._read(what, topic, ranges):
+            yield chunk
+
+    async def _read(
+        self, what: str, topic: str, ranges: Mapping[int, Bounds]
+    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        total, done = sum(bounds.end - bounds.beginning for bounds in ranges.values()), 0
+        async for chunk in self._topics.read(topic, ranges):
+            yield chunk
+            done += len(chunk[1])
+            self._progress(what, done, total)
+
+
+_NOBODY = Usage("", "")
+
+
+def _usage(event: UsageEvent | InvalidEvent) -> Usage:
+    return Usage(event.customer, event.product) if isinstance(event, UsageEvent) else _NOBODY

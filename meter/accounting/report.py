@@ -1,0 +1,189 @@
+"""The findings of an audit, as values, as words for a person, and as JSON."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from meter.accounting.offsets import Ends, Span
+from meter.accounting.usage import Comparison, Total
+
+SHOWN = 20
+"""Spans and differences that are listed; JSON has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFindings:
+    """One partition, between the first offset looked at and the committed position."""
+
+    partition: int
+    first: int
+    end: int
+    """Where looking ended: the committed position, or the end of the time asked for."""
+    open: int
+    """Records at or above it: not yet ended."""
+    ends: Ends
+    gaps: Sequence[Span]
+    doubles: Sequence[Span]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        spans = {"gaps": self.gaps, "doubles": self.doubles}
+        return {
+            "partition": self.partition,
+            "first": self.first,
+            "end": self.end,
+            "notYetEnded": self.open,
+            **self.ends._asdict(),
+            **{name: [list(span) for span in found] for name, found in spans.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an audit has found."""
+
+    topic: str
+    group: str
+    partitions: Sequence[PartitionFindings]
+    undebited: Mapping[str, int]
+    """Accepted, but nothing debited: by the provider's reason."""
+    accepted: Total
+    """Accepted events and their units, once per key."""
+    comparison: Comparison | None
+    """None: the provider cannot be asked."""
+    not_verifiable: str = ""
+    """Why not."""
+    foreign_receipts: int = 0
+    """Receipts of other groups, providers or environments: they end nothing here."""
+    skipped: int = 0
+    """Records below the place where the group was told to start (`latest`)."""
+
+    @property
+    def ends(self) -> Ends:
+        """Of all partitions."""
+        return Ends(*(sum(column) for column in zip(*(found.ends for found in self.partitions), strict=True)))
+
+    @property
+    def gaps(self) -> int:
+        """Records without an end."""
+        return sum(span.size for found in self.partitions for span in found.gaps)
+
+    @property
+    def doubles(self) -> int:
+        """Records with two ends."""
+        return sum(span.size for found in self.partitions for span in found.doubles)
+
+    @property
+    def open(self) -> int:
+        """Records that have not ended yet."""
+        return sum(found.open for found in self.partitions)
+
+    @property
+    def every_offset_has_one_end(self) -> bool:
+        """What Kafka alone shows."""
+        return not (self.gaps or self.doubles)
+
+    @property
+    def is_good(self) -> bool:
+        """Every offset has one end, and the provider, if it can be asked, agrees."""
+        return self.every_offset_has_one_end and (self.comparison is None or self.comparison.agrees)
+
+    def verdict(self) -> str:
+        """One line."""
+        ends = self.ends
+        parts = f"{ends.accepted:,} accepted, {ends.duplicate:,} duplicate, {ends.dead_lettered:,} dead-lettered"
+        if self.every_offset_has_one_end:
+            offsets = f"every one of {ends.records:,} offsets has exactly one end ({parts})"
+        else:
+            offsets = f"of {ends.records:,} offsets {self.gaps:,} have no end and {self.doubles:,} have two ({parts})"
+        return f"{offsets}; {self._provider()}"
+
+    def _provider(self) -> str:
+        comparison = self.comparison
+        if comparison is None:
+            return f"provider: not verifiable ({self.not_verifiable})"
+        if comparison.agrees:
+            return f"the provider has the same {comparison.ours.events:,} events and {comparison.ours.units:,} units"
+        return (
+            f"the provider disagrees: {comparison.missing:,} missing, {comparison.repeated:,} billed more than once, "
+            f"{comparison.parked:,} billed though dead-lettered, {len(comparison.differences):,} customers and products"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """Everything; `provider.verdict` is `agrees`, `disagrees` or `not verifiable`."""
+        if self.comparison is None:
+            provider: dict[str, object] = {"verdict": "not verifiable", "reason": self.not_verifiable}
+        else:
+            verdict = "agrees" if self.comparison.agrees else "disagrees"
+            provider = {"verdict": verdict, **_plain(self.comparison)}
+        return {
+            "topic": self.topic,
+            "group": self.group,
+            "good": self.is_good,
+            "everyOffsetHasOneEnd": self.every_offset_has_one_end,
+            **self.ends._asdict(),
+            "gaps": self.gaps,
+            "doubles": self.doubles,
+            "notYetEnded": self.open,
+            "skippedAtStart": self.skipped,
+            "foreignReceipts": self.foreign_receipts,
+            "notDebited": dict(self.undebited),
+            "acceptedOncePerKey": self.accepted._asdict(),
+            "provider": provider,
+            "partitions": [found.as_json() for found in self.partitions],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For a person, without the verdict."""
+        for found in self.partitions:
+            ends = found.ends
+            yield (
+                f"partition {found.partition:>3}  offsets {found.first:,} to {found.end:,}: "
+                f"{ends.accepted:,} accepted, {ends.duplicate:,} duplicate, {ends.dead_lettered:,} dead-lettered; "
+                f"{found.open:,} not yet ended"
+            )
+        yield from self._spans()
+        for reason, count in Counter(self.undebited).most_common():
+            yield f"accepted but not debited: {count:,} {reason}"
+        if self.skipped:
+            yield f"before the group's start (kafka.start_from = latest): {self.skipped:,}"
+        if self.foreign_receipts:
+            yield f"receipts of others (group, provider or environment), which end nothing: {self.foreign_receipts:,}"
+        yield from self._differences()
+
+    def _spans(self) -> Iterator[str]:
+        for words, spans in (("no end", "gaps"), ("a receipt and a dead letter", "doubles")):
+            found = [(one.partition, span) for one in self.partitions for span in getattr(one, spans)]
+            for partition, span in found[:SHOWN]:
+                yield f"{words}: {self.topic}:{partition}:{span.first}" + (
+                    f" to {span.last} ({span.size:,})" if span.size > 1 else ""
+                )
+            if len(found) > SHOWN:
+                yield f"{words}: and {len(found) - SHOWN:,} spans more (--json has all)"
+
+    def _differences(self) -> Iterator[str]:
+        comparison = self.comparison
+        if comparison is None:
+            return
+        for one in comparison.differences[:SHOWN]:
+            ours, theirs = one.ours, one.provider
+            yield (
+                f"{one.usage.customer} {one.usage.product or '(no product)'}: accepted {ours.events:,} events, "
+                f"{ours.units:,} units; the provider has {theirs.events:,} and {theirs.units:,}"
+            )
+        if len(comparison.differences) > SHOWN:
+            yield f"and {len(comparison.differences) - SHOWN:,} customers and products more (--json has all)"
+        if comparison.others:
+            yield f"rows at the provider of events outside this audit: {comparison.others:,}"
+
+
+def _plain(comparison: Comparison) -> dict[str, object]:
+    return {
+        "accepted": comparison.ours._asdict(),
+        "billed": comparison.provider._asdict(),
+        **{name: getattr(comparison, name) for name in ("missing", "repeated", "parked", "others")},
+        "differences": [
+            {**one.usage._asdict(), "accepted": one.ours._asdict(), "billed": one.provider._asdict()}
+            for one in comparison.differences
+        ],
+    }

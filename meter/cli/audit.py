@@ -1,0 +1,71 @@
+"""`meter audit`: has every record exactly one end, and does the provider agree?"""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.moments import SinceOption, UntilOption, seconds_of
+
+if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
+    from meter.accounting.audit import Question
+    from meter.accounting.report import Findings
+    from meter.settings import Settings
+
+
+def audit(
+    since: SinceOption = None,
+    until: UntilOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show from Kafka alone that every offset has exactly one end, and compare with the provider.
+
+    Below the committed position each record of the source topic must be named by a receipt (accepted or duplicate) or
+    by a dead letter. Exit 0 only when that is so and a provider that can be asked agrees.
+    """
+    settings = read_settings(config)
+    findings = asyncio.run(_run(settings, _question(settings, since, until)))
+    if as_json:
+        typer.echo(json.dumps(findings.as_json()))
+    else:
+        for line in findings.lines():
+            typer.echo(line)
+        typer.echo(_verdict(findings))
+    if not findings.is_good:
+        raise typer.Exit(1)
+
+
+def _verdict(findings: "Findings") -> str:
+    """Green only when the provider was asked, too."""
+    if not findings.is_good:
+        return typer.style("FAILED", fg="red") + f"  {findings.verdict()}"
+    colour = "yellow" if findings.comparison is None else "green"
+    return typer.style("OK", fg=colour) + f"  {findings.verdict()}"
+
+
+def _question(settings: "Settings", since: str | None, until: str | None) -> "Question":
+    from meter.accounting.audit import Question
+    from meter.daemon import owner
+
+    return Question(
+        settings.kafka.topic,
+        settings.kafka.receipts_topic,
+        settings.kafka.dead_letter_topic,
+        owner(settings),
+        seconds_of(since, "--from"),
+        seconds_of(until, "--to"),
+    )
+
+
+async def _run(settings: "Settings", question: "Question") -> "Findings":
+    from meter.accounting.audit import audit as run
+    from meter.accounting.provider import SandboxRows
+    from meter.cli.progress import bars
+    from meter.kafka.archive import open_archive
+
+    async with open_archive(settings.kafka) as archive:
+        with bars() as progress:
+            return await run(archive, question, SandboxRows(settings.billing.base_url), progress)

@@ -1,0 +1,71 @@
+"""`meter audit` on the real broker: the books from outside, and what somebody has passed over."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.brokers import Broker, MakeTopic
+from tests.integration.books import usage, usages
+from tests.integration.daemon import Installation, installation
+
+EVENTS = 2_000
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def audited(place: Installation, *arguments: str, **options: object) -> tuple[int, Any]:
+    """Exit code and findings of one `meter audit --json`."""
+    program = place.start_program("audit", ["audit", "--json", *arguments], **options)
+    code = await program.end(40)
+    return code, json.loads(program.log)
+
+
+async def test_every_offset_has_one_end_after_a_kill_and_the_provider_agrees(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Killed in between, with copies and invalid records: accepted, duplicate and dead-lettered add up to the topic."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await place.start_sandbox()
+        meter = await place.start_meter()
+        await place.produce([*usages(EVENTS, invalid_every=100), usage(7, partition=1), usage(7, partition=0)])
+        meter.kill()
+        await place.start_meter()
+        await place.everything_ended()
+
+        code, found = await audited(place)
+        assert (code, found["good"], found["gaps"], found["doubles"], found["notYetEnded"]) == (0, True, 0, 0, 0)
+        assert found["records"] == EVENTS + EVENTS // 100 + 2
+        assert found["dead_lettered"] == EVENTS // 100
+        assert found["acceptedOncePerKey"]["events"] == EVENTS
+        assert found["provider"]["verdict"] == "agrees"
+
+        code, later = await audited(place, "--from", "2100-01-01")
+        assert (code, later["records"]) == (0, 0)
+
+
+async def test_what_somebody_has_committed_without_an_end_is_a_gap(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Exit 1 and the offsets; a provider that cannot be asked is never called good."""
+    async with installation(broker.bootstrap_servers, await topic(partitions=1), tmp_path) as place:
+        await place.produce([usage(number, partition=0) for number in range(10)])
+        await _commit(place, 7)
+        code, found = await audited(place)
+        assert (code, found["gaps"], found["notYetEnded"]) == (1, 7, 3)
+        assert found["partitions"][0]["gaps"] == [[0, 6]]
+        assert found["provider"]["verdict"] == "not verifiable"
+
+
+async def _commit(place: Installation, offset: int) -> None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=place.servers, group_id=place.group, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(place.topic, 0)])
+        await consumer.commit({TopicPartition(place.topic, 0): offset})
+    finally:
+        await consumer.stop()

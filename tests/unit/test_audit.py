@@ -1,0 +1,210 @@
+"""What an audit finds in topics that are known to the last record."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+from meter.accounting.audit import Question, audit
+from meter.accounting.offsets import OffsetLedger, Span
+from meter.accounting.report import Findings
+from meter.accounting.usage import Row
+from meter.errors import Unavailable
+from meter.pipeline.event import Record
+from meter.pipeline.receipt import Owner, Receipt, encode
+from meter.pipeline.start import Bounds, Choice, CommitNote, Committed, encode_note
+from tests.records import FakeRecord, as_json
+
+OWNER = Owner("meter", "http://provider", "sandbox")
+QUESTION = Question("t", "t-receipts", "t-dead-letters", OWNER)
+
+
+class Topics:
+    """One partition each: records by topic, and the group's commit."""
+
+    cluster_id = "cluster-1"
+
+    def __init__(self, committed: int, note: CommitNote | None = None) -> None:
+        self.logs: dict[str, list[FakeRecord]] = {"t": [], "t-receipts": [], "t-dead-letters": []}
+        self._committed = Committed(committed, encode_note(note or CommitNote()))
+
+    def add(self, topic: str, value: bytes | None, *headers: tuple[str, bytes]) -> int:
+        log = self.logs[topic]
+        log.append(FakeRecord(value, headers, offset=len(log)))
+        return len(log) - 1
+
+    def event(self, key: str, units: int = 1, customer: str = "cus_1") -> int:
+        return self.add("t", as_json({"customerRef": customer, "units": units, "idempotencyKey": key}))
+
+    def receipt(self, ends: Mapping[int, tuple[str, str]], owner: Owner = OWNER, **more: object) -> None:
+        keys, letters = [key for key, _ in ends.values()], "".join(end for _, end in ends.values())
+        receipt = Receipt(1, *owner, 0, "b", 0.0, list(ends), keys, letters, keys, [0] * len(keys), **more)  # type: ignore[arg-type]  # `undebited` alone
+        self.add("t-receipts", encode(receipt))
+
+    def dead_letter(self, origin: int, key: str = "", *more: tuple[str, bytes]) -> None:
+        said = {"meter-origin": f"t:0:{origin}", "meter-reason": "rejected", "meter-key": key}
+        self.add("t-dead-letters", b"x", *((name, text.encode()) for name, text in said.items()), *more)
+
+    async def partitions(self, topic: str) -> Sequence[int]:
+        return [0] if topic in self.logs else []
+
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]:
+        return {number: Bounds(0, len(self.logs[topic])) for number in partitions}
+
+    async def offsets_at(self, topic: str, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]:
+        return {number: int(wall_seconds) for number in partitions if wall_seconds < len(self.logs[topic])}
+
+    async def committed(self, group: str, topic: str) -> Mapping[int, Committed]:
+        return {0: self._committed}
+
+    async def read(self, topic: str, ranges: Mapping[int, Bounds]) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        for partition, bounds in ranges.items():
+            yield partition, self.logs[topic][bounds.beginning : bounds.end]
+
+
+class Rows:
+    """A provider with these rows; None: it cannot be asked."""
+
+    def __init__(self, *rows: Row) -> None:
+        self._rows = rows
+
+    async def rows(self) -> AsyncIterator[Sequence[Row]]:
+        yield self._rows
+
+
+class Nobody:
+    def rows(self) -> AsyncIterator[Sequence[Row]]:
+        raise Unavailable("nobody answers")
+
+
+async def found(topics: Topics, provider: Rows | Nobody, question: Question = QUESTION) -> Findings:
+    return await audit(topics, question, provider, lambda what, done, total: None)
+
+
+def row(key: str, units: int = 1, customer: str = "cus_1") -> Row:
+    return Row(key, customer, "", units)
+
+
+async def test_each_kind_of_end_counts_once() -> None:
+    """Accepted over duplicate, however often a receipt says so; what is above the commit has not ended yet."""
+    topics = Topics(committed=3)
+    topics.event("a", units=5)
+    topics.event("a", units=5)
+    topics.add("t", b"not json")
+    topics.event("later")
+    topics.receipt({0: ("a", "a")})
+    topics.receipt({0: ("a", "d"), 1: ("a", "d")})
+    topics.dead_letter(2)
+    findings = await found(topics, Rows(row("a", 5), row("later")))
+    assert findings.is_good, findings
+    assert findings.ends == (3, 1, 1, 1)
+    assert (findings.open, findings.accepted) == (1, (1, 5))
+    assert findings.comparison is not None
+    assert findings.comparison.others == 1
+    assert findings.verdict().startswith("every one of 3 offsets has exactly one end (1 accepted, 1 duplicate, 1 dead")
+
+
+async def test_gaps_and_doubles_are_listed_with_their_offsets() -> None:
+    """Neighbours as one span; nothing of it is good."""
+    topics = Topics(committed=5)
+    for key in "abcde":
+        topics.event(key)
+    topics.receipt({3: ("d", "a")})
+    topics.dead_letter(3, "d")
+    findings = await found(topics, Rows(row("d")))
+    assert not findings.is_good
+    (partition,) = findings.partitions
+    assert partition.gaps == [Span(0, 2), Span(4, 4)]
+    assert partition.doubles == [Span(3, 3)]
+    assert "no end: t:0:0 to 2 (3)" in list(findings.lines())
+    assert json.loads(json.dumps(findings.as_json()))["partitions"][0]["gaps"] == [[0, 2], [4, 4]]
+
+
+async def test_receipts_of_others_and_of_an_older_topic_end_nothing() -> None:
+    """W3, I1: another group's, and one whose key is not the record's."""
+    topics = Topics(committed=2)
+    topics.event("a")
+    topics.event("b")
+    topics.receipt({0: ("a", "a")}, Owner("other", "http://provider", "sandbox"))
+    topics.receipt({1: ("of-an-older-topic", "a")})
+    findings = await found(topics, Nobody())
+    assert (findings.gaps, findings.foreign_receipts) == (2, 1)
+
+
+async def test_a_provider_that_cannot_be_asked_is_not_verifiable() -> None:
+    """Every offset has its end, which is all that is said; `agrees` it is not."""
+    topics = Topics(committed=1)
+    topics.event("a")
+    topics.receipt({0: ("a", "a")})
+    findings = await found(topics, Nobody())
+    assert (findings.is_good, findings.comparison) == (True, None)
+    assert findings.as_json()["provider"] == {"verdict": "not verifiable", "reason": "nobody answers"}
+
+
+async def test_the_provider_is_compared_key_by_key_and_in_sums() -> None:
+    """Missing, twice, other units, and billed though dead-lettered: each is seen and none hides another."""
+    topics = Topics(committed=4)
+    topics.event("missing")
+    topics.event("twice", customer="cus_2")
+    topics.event("other", units=3, customer="cus_3")
+    topics.event("parked")
+    topics.receipt({0: ("missing", "a"), 1: ("twice", "a"), 2: ("other", "a")})
+    topics.dead_letter(3, "parked")
+    rows = Rows(row("twice", 1, "cus_2"), row("twice", 1, "cus_2"), row("other", 4, "cus_3"), row("parked"))
+    comparison = (await found(topics, rows)).comparison
+    assert comparison is not None
+    assert (comparison.missing, comparison.repeated, comparison.parked) == (1, 1, 1)
+    assert [one.usage.customer for one in comparison.differences] == ["cus_1", "cus_2", "cus_3"]
+
+
+async def test_one_key_in_two_places_is_one_event() -> None:
+    """W10: the copy was answered `duplicate` by the provider, so both are receipted as accepted."""
+    topics = Topics(committed=2)
+    topics.event("a", units=7)
+    topics.event("a", units=7)
+    topics.receipt({0: ("a", "a")})
+    topics.receipt({1: ("a", "a")}, undebited={"0": "duplicate"})
+    findings = await found(topics, Rows(row("a", 7)))
+    assert findings.is_good
+    assert (findings.accepted, dict(findings.undebited)) == ((1, 7), {"duplicate": 1})
+
+
+async def test_a_redriven_event_ends_in_both_of_its_places() -> None:
+    """The first record in the dead letters, the second accepted under the same key; a second death has a place too."""
+    topics = Topics(committed=3)
+    topics.event("a")
+    topics.event("a")
+    topics.add("t", b"bad", ("meter-origin", b"t:0:9"))
+    topics.dead_letter(0, "a")
+    topics.dead_letter(9, "", ("meter-record", b"t:0:2"), ("meter-redrives", b"1"))
+    topics.receipt({1: ("a", "a")})
+    findings = await found(topics, Rows(row("a")))
+    assert findings.is_good, list(findings.lines())
+    assert findings.ends == (3, 1, 0, 2)
+
+
+async def test_a_span_of_time_is_looked_at_alone() -> None:
+    """In this topic a second is an offset; a key that was accepted outside of it contradicts no dead letter in it."""
+    topics = Topics(committed=4)
+    for key in ("a", "b", "b", "d"):
+        topics.event(key)
+    topics.dead_letter(1, "b")
+    topics.receipt({2: ("b", "a")})
+    question = Question("t", "t-receipts", "t-dead-letters", OWNER, since_seconds=1, until_seconds=2)
+    findings = await found(topics, Rows(row("b")), question)
+    assert findings.is_good, list(findings.lines())
+    assert findings.ends == (1, 0, 0, 1)
+
+
+async def test_what_lies_before_a_chosen_start_is_no_gap() -> None:
+    """`latest` was chosen when the topic held two records: they are counted apart."""
+    topics = Topics(3, CommitNote(Choice("latest", 2.0, 1)))
+    for key in "abc":
+        topics.event(key)
+    topics.receipt({2: ("c", "a")})
+    findings = await found(topics, Rows(row("c")))
+    assert (findings.is_good, findings.skipped, findings.ends.records) == (True, 2, 1)
+
+
+def test_a_million_offsets_take_ten_bytes_each() -> None:
+    """Memory does not depend on how long keys are."""
+    ledger = OffsetLedger(0, 1_000_000)
+    assert sum(getattr(ledger, name).nbytes for name in ("_marks", "_keys", "_undebited")) == 10_000_000
