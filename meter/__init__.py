@@ -56,6 +56,8 @@ kafka/                 aiokafka behind those edges
 billing/               the provider behind those edges
   calling.py             a batch or a question goes out, an outcome comes back
   rest.py                as REST frames them
+  mcp.py                 as MCP frames them
+  mcp_answers.py         what MCP answers, put as REST would
   transport.py           connections, each request on one of them once
   sending.py             how far a request has got, and whether it may go on
   wire.py                one connection, and no byte of it late

@@ -15,7 +15,9 @@ from collections.abc import AsyncIterator, Mapping
 import structlog
 
 from meter import __version__
+from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefused, LimitsUnavailable
+from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.clock import SystemClock
 from meter.http_api import build
@@ -65,9 +67,7 @@ class Daemon:
         self._metrics = Metrics(__version__)
         secret_key = settings.billing.secret_key
         self._secret_key = secret_key.get_secret_value() if secret_key is not None else ""
-        self.billing = RestBilling(
-            settings.billing.base_url, self._secret_key, settings.billing.timeout_seconds, clock=self._clock
-        )
+        self.billing = self._billing()
         self.machine = Machine(self._machine_options(), random.SystemRandom())
         self._standing = Standing(self.machine, self._metrics, self._clock, settings.run.stuck_after_seconds)
         self._metrics.show(self.machine.counts, self._standing.readings)
@@ -130,6 +130,12 @@ class Daemon:
             await receipts.close()
             await writer.close()
 
+    def _billing(self) -> HttpBilling:
+        settings = self._settings.billing
+        if settings.transport == "mcp":
+            return McpBilling(settings.mcp_url, self._secret_key, settings.timeout_seconds, clock=self._clock)
+        return RestBilling(settings.base_url, self._secret_key, settings.timeout_seconds, clock=self._clock)
+
     async def _announce_drain(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._standing.draining = True
@@ -167,7 +173,7 @@ class Daemon:
 class _CountedLimits:
     """The provider's limits, each request counted by how it ended."""
 
-    def __init__(self, billing: RestBilling, metrics: Metrics) -> None:
+    def __init__(self, billing: HttpBilling, metrics: Metrics) -> None:
         self._billing = billing
         self._metrics = metrics
 
@@ -190,7 +196,7 @@ def owner(settings: Settings) -> Owner:
     """Whose receipts this configuration writes."""
     secret_key = settings.billing.secret_key
     shown = secret_key.get_secret_value() if secret_key is not None else ""
-    return Owner(settings.kafka.group_id, settings.billing.base_url, environment(shown))
+    return Owner(settings.kafka.group_id, settings.billing.provider, environment(shown))
 
 
 def environment(secret_key: str) -> str:

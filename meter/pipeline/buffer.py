@@ -11,8 +11,8 @@ from meter.pipeline.event import UsageEvent
 
 Trigger = Literal["count", "bytes", "age", "drain"]
 
-ENVELOPE_BYTES = len(b'{"events":[]}')
-"""What the request's body has around its events; each event adds itself and a comma."""
+ENVELOPE_BYTES = 128
+"""Room for what a request's body has around its events, over MCP more than over REST; each adds itself and a comma."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,6 @@ def _token(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
         yield Fault(("http.token", "http.host"), sentence)
 
 
-def _transport(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
-    if settings.billing.transport == "mcp":
-        sentence = "billing.transport mcp is not there yet: this version bills over rest"
-        yield Fault(("billing.transport",), sentence)
-
-
 _CHECKS: tuple[Callable[[Settings, frozenset[str]], Iterator[Fault]], ...] = (
     _sasl,
     _tls,
@@ -108,5 +102,4 @@ _CHECKS: tuple[Callable[[Settings, frozenset[str]], Iterator[Fault]], ...] = (
     _lease,
     _held,
     _token,
-    _transport,
 )

@@ -160,7 +160,8 @@ class BillingSettings(_Section):
     transport: Literal["rest", "mcp"] = Field(default="rest", description="How to talk to the provider.")
     base_url: Url = Field(default="http://127.0.0.1:8484", description="The provider's address, without /v1.")
     mcp_url: Url = Field(
-        default_factory=lambda data: f"{data['base_url']}/mcp", description="The provider's MCP address."
+        default_factory=lambda data: f"{data['base_url'].removesuffix('/v1/sdk')}/mcp",
+        description="The provider's MCP address.",
     )
     secret_key: Secret | None = Field(default=None, description="The provider's secret key.")
     timeout_seconds: Seconds = Field(default=10.0, description="One deadline over a whole request to the provider.")
@@ -168,6 +169,12 @@ class BillingSettings(_Section):
     unknown_customer_wait_seconds: SecondsOrZero = Field(
         default=300.0, description="How long events of a customer unknown to the provider are tried again."
     )
+
+    @property
+    def provider(self) -> str:
+        """The address that the provider is known by in receipts, the same over both transports where both are known."""
+        only_mcp = "mcp_url" in self.model_fields_set and "base_url" not in self.model_fields_set
+        return self.mcp_url if self.transport == "mcp" and only_mcp else self.base_url
 
 
 class LimitsSettings(_Section):

@@ -1,7 +1,9 @@
-"""What every billing transport must do, asked of the fake, and of REST against the sandbox in process and by socket."""
+"""What every billing transport must do, asked of the fake, and of REST and MCP against the sandbox: in process and by
+socket."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -16,6 +18,7 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
+from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.edges import BillingApi
 from meter.pipeline.outcome import (
@@ -30,6 +33,7 @@ from meter.pipeline.outcome import (
     UnknownCustomer,
 )
 from meter.sandbox.app import Sandbox
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.server import running
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError
@@ -84,9 +88,9 @@ class FakeWorld:
 
 
 class SandboxWorld:
-    """REST against the sandbox, whose controls are reached through `controls`."""
+    """A transport against the sandbox, whose controls are reached through `controls`."""
 
-    def __init__(self, billing: RestBilling, controls: httpx.AsyncClient) -> None:
+    def __init__(self, billing: Billing, controls: httpx.AsyncClient) -> None:
         self.billing = billing
         self._controls = controls
 
@@ -123,25 +127,42 @@ async def fake_world() -> AsyncIterator[World]:
 
 
 @contextlib.asynccontextmanager
-async def in_process_world() -> AsyncIterator[World]:
-    """REST against the sandbox, called directly."""
+async def in_process_world(transport_name: str, knobs: Knobs) -> AsyncIterator[World]:
+    """The sandbox called directly."""
     with contextlib.closing(Store()) as store:
-        transport = Cutting(app=Sandbox(store, key=KEY))
+        transport = Cutting(app=Sandbox(store, key=KEY, knobs=knobs))
         async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as controls:
-            yield SandboxWorld(RestBilling("http://sandbox", KEY, 5.0, transport=transport), controls)
+            yield SandboxWorld(billing_over(transport_name, "http://sandbox", transport), controls)
 
 
 @contextlib.asynccontextmanager
-async def socket_world() -> AsyncIterator[World]:
-    """REST against the sandbox, over a real socket."""
+async def socket_world(transport_name: str, knobs: Knobs) -> AsyncIterator[World]:
+    """The sandbox over a real socket."""
     with contextlib.closing(Store()) as store:
-        async with running(Sandbox(store, key=KEY)) as url, httpx.AsyncClient(base_url=url) as controls:
-            billing = RestBilling(f"{url}/v1/sdk/", KEY, 5.0)
+        async with running(Sandbox(store, key=KEY, knobs=knobs)) as url, httpx.AsyncClient(base_url=url) as controls:
+            billing = billing_over(transport_name, url)
             yield SandboxWorld(billing, controls)
             await billing.close()
 
 
-@pytest.fixture(params=[fake_world, in_process_world, socket_world], ids=["fake", "in_process", "socket"])
+def billing_over(transport_name: str, url: str, transport: httpx.AsyncBaseTransport | None = None) -> Billing:
+    """The daemon's transport of that name."""
+    if transport_name == "mcp":
+        return McpBilling(f"{url}/mcp", KEY, 5.0, transport=transport)
+    return RestBilling(f"{url}/v1/sdk/", KEY, 5.0, transport=transport)
+
+
+WORLDS = {
+    "fake": fake_world,
+    "rest_in_process": partial(in_process_world, "rest", Knobs()),
+    "rest_socket": partial(socket_world, "rest", Knobs()),
+    "mcp_in_process": partial(in_process_world, "mcp", Knobs()),
+    "mcp_bare_objects": partial(in_process_world, "mcp", Knobs(bare_object=True)),
+    "mcp_socket": partial(socket_world, "mcp", Knobs()),
+}
+
+
+@pytest.fixture(params=list(WORLDS.values()), ids=list(WORLDS))
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """One world after the other."""
     async with request.param() as made:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from meter.localkafka.ports import any_free
 from tests.integration.books import Ledger, Planned, added_up, faults_in_the_books, produce
@@ -31,6 +32,9 @@ KEY = "sk_sandbox_test"
 LOG_TAIL_LINES = 40
 START_SECONDS = 20.0
 """For a process to answer, on a machine that does much else."""
+
+OVER_BOTH = pytest.mark.parametrize("transport", ["rest", "mcp"])
+"""A fault for a route of the provider strikes the tool that does the same, too."""
 
 OPTIONS: Mapping[str, object] = {
     "kafka__session_timeout_seconds": 6,  # the shortest that a broker allows
@@ -189,8 +193,9 @@ class Meter(Asked):
 class Installation:
     """A topic, a provider and any number of meters of one group; and the books of what was produced."""
 
-    def __init__(self, servers: str, topic: str, folder: Path) -> None:
+    def __init__(self, servers: str, topic: str, folder: Path, transport: str) -> None:
         self.servers = servers
+        self.transport = transport
         self.topic = topic
         self.group = f"{topic}-group"
         self.ledger = Ledger()
@@ -235,6 +240,7 @@ class Installation:
             "kafka__start_from": "earliest",
             "billing__base_url": f"http://127.0.0.1:{self._sandbox_port}",
             "billing__secret_key": KEY,
+            "billing__transport": self.transport,
             **OPTIONS,
             **options,
         }
@@ -325,9 +331,9 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(servers: str, topic: str, folder: Path) -> AsyncIterator[Installation]:
-    """A topic with nobody at work yet."""
-    place = Installation(servers, topic, folder)
+async def installation(servers: str, topic: str, folder: Path, transport: str = "rest") -> AsyncIterator[Installation]:
+    """A topic with nobody at work yet; the meters talk to the provider over `transport`."""
+    place = Installation(servers, topic, folder, transport)
     try:
         yield place
     except BaseException:

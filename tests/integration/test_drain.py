@@ -7,7 +7,7 @@ import pytest
 
 from tests.brokers import Broker, MakeTopic
 from tests.integration.books import committed_offsets, usages
-from tests.integration.daemon import SLOW, installation
+from tests.integration.daemon import OVER_BOTH, SLOW, installation
 from tests.waiting import eventually
 
 EVENTS = 20_000
@@ -15,11 +15,12 @@ EVENTS = 20_000
 pytestmark = pytest.mark.timeout(120)
 
 
+@OVER_BOTH
 async def test_what_is_held_at_sigterm_is_billed_and_committed_before_the_end(
-    broker: Broker, topic: MakeTopic, tmp_path: Path
+    broker: Broker, topic: MakeTopic, tmp_path: Path, transport: str
 ) -> None:
     """With every record read and most of them held: exit 0, nothing held, committed = end, the books balance."""
-    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path, transport) as place:
         await place.start_sandbox(SLOW)
         await place.produce(usages(EVENTS))
         meter = await place.start_meter()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.brokers import Broker, MakeBroker, MakeTopic
 from tests.integration.books import Planned, invalid, usage, usages
-from tests.integration.daemon import BULK_ROUTE, SLOW, Sandbox, installation
+from tests.integration.daemon import BULK_ROUTE, OVER_BOTH, SLOW, Sandbox, installation
 from tests.waiting import eventually
 
 EVENTS = 20_000
@@ -21,12 +21,13 @@ FAILS_AFTER_COMMIT: Sequence[Mapping[str, object]] = (
 pytestmark = pytest.mark.timeout(120)
 
 
+@OVER_BOTH
 async def test_a_killed_meter_loses_nothing_and_bills_nothing_twice(
-    broker: Broker, topic: MakeTopic, tmp_path: Path
+    broker: Broker, topic: MakeTopic, tmp_path: Path, transport: str
 ) -> None:
     """C1, C2: SIGKILL while requests are under way, with copies in other partitions and many dead letters. In no
     moment was an event in no topic: its successor finds an end for every origin, and repeats what was in flight."""
-    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path, transport) as place:
         await place.start_sandbox(SLOW)
         meter = await place.start_meter()
         await place.produce(_with_copies_and_dead_letters(EVENTS))
@@ -50,12 +51,13 @@ def _with_copies_and_dead_letters(count: int) -> Iterable[Planned]:
             yield invalid(number // 20)
 
 
+@OVER_BOTH
 async def test_a_provider_that_inserts_and_then_fails_is_asked_again_with_the_same_keys(
-    broker: Broker, topic: MakeTopic, tmp_path: Path
+    broker: Broker, topic: MakeTopic, tmp_path: Path, transport: str
 ) -> None:
     """First it cuts the connection, then it answers 500: the outcome is unknown to meter, which repeats the batch,
     and the provider answers `duplicate`."""
-    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path, transport) as place:
         sandbox = await place.start_sandbox(SLOW)
         await place.start_meter()
         await place.produce(usages(EVENTS))

@@ -72,7 +72,18 @@ def test_topics_and_addresses_follow_what_they_are_derived_from() -> None:
     assert settings.kafka.dead_letter_topic == "clicks-dead-letters"
     assert settings.kafka.receipts_topic == "clicks-receipts"
     assert settings.billing.mcp_url == "https://x.example/mcp"
+    assert load(None, {"METER_BILLING__BASE_URL": "http://x/v1/sdk/"}).billing.mcp_url == "http://x/mcp"
     assert KafkaSettings(topic="direct").receipts_topic == "direct-receipts"
+
+
+def test_a_provider_keeps_its_name_when_the_transport_changes() -> None:
+    """Receipts are found again; a provider of whom only the MCP address is known goes by that."""
+    both = {"METER_BILLING__BASE_URL": "https://api.example", "METER_BILLING__MCP_URL": "https://mcp.example/mcp"}
+    only_mcp = {"METER_BILLING__MCP_URL": "https://mcp.example/mcp"}
+    over_mcp = {"METER_BILLING__TRANSPORT": "mcp"}
+    assert load(None, both).billing.provider == load(None, both | over_mcp).billing.provider == "https://api.example"
+    assert load(None, only_mcp | over_mcp).billing.provider == "https://mcp.example/mcp"
+    assert load(None, over_mcp).billing.provider == load(None, {}).billing.provider
 
 
 @pytest.mark.parametrize("path", BAD_CONFIGS, ids=lambda path: path.stem)
