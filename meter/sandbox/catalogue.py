@@ -26,6 +26,8 @@ class Shelf:
         self.products: dict[str, Product] = {}
         self.plans: dict[str, dict[str, Plan]] = {}
         self.sessions: dict[str, Session] = {}
+        self.activations: dict[tuple[str, str], Session] = {}
+        """The latest link of each customer and product under which a plan can be activated."""
         self.books = Books()
         self.intents: dict[str, Intent] = {}
         self.intents_by_key: dict[str, Intent] = {}
@@ -48,20 +50,25 @@ class Shelf:
             case Purchase():
                 self._place_purchase(entry)
             case Session():
-                self.sessions[entry.reference] = entry
+                self._place_session(entry)
             case Transaction():
                 self.books.place(entry)
             case Intent():
                 self.intents[entry.reference] = entry
                 self.intents_by_key[entry.idempotency_key] = entry
 
-    def discard(self, entry: Product | Plan) -> None:
+    def discard(self, entry: Product | Plan | Session) -> None:
         """Take an entry away; what points to it stays."""
         match entry:
             case Product():
                 del self.products[entry.reference]
             case Plan():
                 del self.plans[entry.product_ref][entry.reference]
+            case Session():
+                del self.sessions[entry.reference]
+                key = (entry.customer_ref, entry.product_ref or "")
+                if self.activations.get(key) is entry:
+                    del self.activations[key]
 
     def plans_of(self, product_ref: str) -> list[Plan]:
         """The plans of a product, the oldest first."""
@@ -75,6 +82,11 @@ class Shelf:
         """The plan that a customer without a purchase falls on."""
         plans = self.plans_of(product_ref)
         return next((plan for plan in plans if plan.default and plan.status == "active"), None)
+
+    def _place_session(self, session: Session) -> None:
+        self.sessions[session.reference] = session
+        if session.kind == "customer" and session.purpose == "activation":
+            self.activations[session.customer_ref, session.product_ref or ""] = session
 
     def _place_purchase(self, purchase: Purchase) -> None:
         self.purchases[purchase.reference] = purchase
@@ -137,7 +149,7 @@ class Catalogue:
             for event in purchase_events(environment, known.get(entry.reference), entry, now)
         ]
 
-    def remove(self, environment: int, entries: Iterable[Product | Plan]) -> None:
+    def remove(self, environment: int, entries: Iterable[Product | Plan | Session]) -> None:
         """Forget entries, all or none."""
         entries = list(entries)
         self._store.delete_objects(environment, [(type(entry).__name__, entry.reference) for entry in entries])

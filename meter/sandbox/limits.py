@@ -58,6 +58,7 @@ class Limits:
             answer["plan"] = purchase.plan.reference
         elif default is not None:
             answer["activationRequired"] = True
+            answer["confirmationUrl"] = self._sessions.confirmation_url(call, customer_ref, product_ref)
         if plan is not None and plan.takes_credits:
             answer |= self._credit(call.environment, customer_ref, plan)
         if with_checkout and not answer["withinLimits"]:

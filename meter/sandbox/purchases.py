@@ -85,7 +85,7 @@ class Purchases:
             "customerRef": purchase.customer_ref,
             "customerEmail": customer.email if customer else "",
             "productRef": purchase.product_ref,
-            "productName": purchase.product_name,
+            "productName": purchase.product_name or purchase.product_ref,
             "planRef": plan.reference,
             "planSnapshot": _snapshot(plan),
             "status": purchase.status_at(moment),

@@ -27,7 +27,8 @@ Entry = tuple[str, str, Route]
 
 def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue, knobs: Knobs) -> list[Entry]:
     """Everything under `/v1/sdk`; of two paths that match, the first is taken."""
-    sessions, purchases = Sessions(catalogue), Purchases(store, catalogue)
+    purchases = Purchases(store, catalogue)
+    sessions = Sessions(catalogue, purchases)
     limits, credit = Limits(store, catalogue, sessions, knobs.unlimited_remaining), Credits(store, catalogue)
     activation = Activation(store, catalogue, Purchasing(catalogue), sessions, knobs)
     return [

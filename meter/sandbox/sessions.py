@@ -1,25 +1,39 @@
-"""Checkout and customer sessions over REST: links that live for fifteen minutes."""
+"""Checkout and customer sessions over REST: links that live for fifteen minutes and are forgotten some time later."""
 
 import secrets
+from typing import Any
 
 import msgspec
 
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.customers import shown as shown_customer
-from meter.sandbox.entries import Session
+from meter.sandbox.entries import Customer, Session
 from meter.sandbox.errors import ProviderError, iso
+from meter.sandbox.purchases import Purchases
 from meter.sandbox.shapes import Reading
 
 LIFE_SECONDS = 15 * 60
+REMEMBERED_SECONDS = 60 * 60
+"""How long after its end a session is still known, as expired or used."""
+
+MAX_SESSIONS = 100_000
+"""Of one environment; beyond it the oldest are forgotten, so that those who ask and ask cannot fill the memory."""
+
+_SWEEP_SECONDS = 60
+ACTIVATION = "activation"
+"""The purpose of a customer session that `/limits` has opened."""
+
 _PAGES = {"checkout": "customer/checkout", "customer": "customer/manage"}
 
 
 class Sessions:
     """The session routes, and sessions for the routes that answer with a link."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, purchases: Purchases, max_sessions: int = MAX_SESSIONS) -> None:
+        self._max_sessions = max_sessions
         self._catalogue = catalogue
+        self._purchases = purchases
 
     def create_checkout(self, call: Call) -> Answer:
         """`POST /v1/sdk/checkout-sessions`: 201; a product is needed unless it is about credits."""
@@ -55,7 +69,7 @@ class Sessions:
             "status": session.status_at(iso(call.now)),
             "customerUrl": url(call, session),
             "expiresAt": session.expires_at,
-            "customer": shown_customer(customer) if customer else {},
+            "customer": shown_customer(customer) | {"purchases": self._in_force(call, customer)} if customer else {},
             "createdAt": session.created_at,
             "updatedAt": session.used_at or session.created_at,
         }
@@ -68,8 +82,16 @@ class Sessions:
         session = self.open(call, "checkout", customer_ref, product_ref, plan_ref=plan_ref, **more)
         return {"checkoutSessionId": session.reference, "checkoutUrl": url(call, session)}
 
+    def confirmation_url(self, call: Call, customer_ref: str, product_ref: str) -> str:
+        """Where a customer can activate the product's default plan; polling gets the same link while it lives."""
+        latest = self._catalogue[call.environment].activations.get((customer_ref, product_ref))
+        if latest is None or latest.status_at(iso(call.now)) != "active":
+            latest = self.open(call, "customer", customer_ref, product_ref, purpose=ACTIVATION)
+        return url(call, latest)
+
     def open(self, call: Call, kind: str, customer_ref: str, product_ref: str | None, **more: str | None) -> Session:
-        """A new session of `kind` checkout or customer."""
+        """A new session of `kind` checkout or customer; those that ended long ago are forgotten meanwhile."""
+        self._forget(call)
         session = Session(
             reference=secrets.token_hex(16),
             kind=kind,
@@ -81,6 +103,25 @@ class Sessions:
         )
         self._catalogue.put(call.environment, [session])
         return session
+
+    def _forget(self, call: Call) -> None:
+        """Forget what ended long ago, many at once, and the oldest when there are too many."""
+        sessions = self._catalogue[call.environment].sessions
+        excess = len(sessions) - self._max_sessions + 1
+        oldest = next(iter(sessions.values()), None)
+        if oldest is None or (excess <= 0 and oldest.expires_at > iso(call.now - REMEMBERED_SECONDS - _SWEEP_SECONDS)):
+            return
+        due: list[Session] = []
+        moment = iso(call.now - REMEMBERED_SECONDS)
+        for session in sessions.values():
+            if session.expires_at > moment and len(due) >= excess:
+                break
+            due.append(session)
+        self._catalogue.remove(call.environment, due)
+
+    def _in_force(self, call: Call, customer: Customer) -> list[dict[str, Any]]:
+        held = self._catalogue[call.environment].purchases_of(customer.reference)
+        return [self._purchases.shown(call, purchase) for purchase in held if purchase.holds_at(iso(call.now))]
 
     def _check(self, call: Call, customer_ref: str, product_ref: str | None, plan_ref: str | None) -> None:
         shelf: Shelf = self._catalogue[call.environment]

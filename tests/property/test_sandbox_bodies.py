@@ -16,6 +16,7 @@ from meter.sandbox.controls import Controls
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.faults import Faults
 from meter.sandbox.limits import UNLIMITED, Limits
+from meter.sandbox.purchases import Purchases
 from meter.sandbox.recording import Recorder
 from meter.sandbox.references import usage_reference
 from meter.sandbox.sessions import Sessions
@@ -126,7 +127,8 @@ def test_units_posted_are_the_remaining_lost(calls: list[list[dict[str, Any]]]) 
     """
     with closing(Store()) as store:
         catalogue = Catalogue(store)
-        recorder, limits = Recorder(store, catalogue), Limits(store, catalogue, Sessions(catalogue))
+        recorder = Recorder(store, catalogue)
+        limits = Limits(store, catalogue, Sessions(catalogue, Purchases(store, catalogue)))
         _sell(store, catalogue)
         counted: dict[object, int] = {}
         for events in calls:

@@ -1,13 +1,20 @@
 """Sessions: links for a quarter of an hour, and what comes of a checkout."""
 
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
+from meter.sandbox.calls import SANDBOX, Call
+from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.purchases import Purchases
+from meter.sandbox.sessions import LIFE_SECONDS, REMEMBERED_SECONDS, Sessions
+from meter.sandbox.store import Store
 from tests.sandboxes import (
     CUSTOMER,
     LIMITS,
+    NOW,
     PRODUCT,
     FixedClock,
     activate,
@@ -81,6 +88,68 @@ async def test_who_is_blocked_gets_a_checkout_if_asked_for() -> None:
         assert "checkoutUrl" in (await client.post(LIMITS, json=asked)).json()
         await client.post("/sandbox/products", json={"reference": PRODUCT, "plan": {"freeUnits": 1}})
         assert "checkoutUrl" not in (await client.post(LIMITS, json=asked)).json()
+
+
+async def test_a_session_is_forgotten_an_hour_after_its_end() -> None:
+    """From memory and file alike; until then it is shown as expired."""
+    clock = FixedClock()
+    with closing(Store()) as store:
+        async with client_of(store, clock=clock) as client:
+            await known(client)
+            path = f"{SESSIONS}/{(await client.post(SESSIONS, json=REFS)).json()['sessionId']}"
+            clock.now += LIFE_SECONDS + REMEMBERED_SECONDS
+            await client.post(SESSIONS, json=REFS)
+            assert (await client.get(path)).json()["status"] == "expired"
+            clock.now += 61
+            kept = (await client.post(SESSIONS, json=REFS)).json()["sessionId"]
+            assert (await client.get(path)).status_code == 404
+            assert (await client.get(f"{SESSIONS}/{kept}")).json()["status"] == "active"
+        assert len(store.objects("Session")) == 2
+
+
+def test_who_asks_and_asks_fills_no_memory() -> None:
+    """Beyond so many sessions the oldest are forgotten, alive or not."""
+    with closing(Store()) as store:
+        catalogue = Catalogue(store)
+        sessions = Sessions(catalogue, Purchases(store, catalogue), max_sessions=3)
+        call = Call(SANDBOX, LIMITS, b"", NOW)
+        opened = [sessions.open(call, "checkout", CUSTOMER, PRODUCT).reference for _ in range(5)]
+        assert list(catalogue[SANDBOX].sessions) == opened[-3:]
+        catalogue.reload()
+        assert list(catalogue[SANDBOX].sessions) == opened[-3:]
+
+
+async def test_a_customer_session_shows_what_is_in_force() -> None:
+    """The customer's purchases, with what the plan was at the time."""
+    async with client_of() as client:
+        await known(client, free_units=10)
+        opened = (await client.post(SESSIONS, json=REFS)).json()
+        path = f"{SESSIONS}/{opened['sessionId']}"
+        assert (await client.get(path)).json()["customer"]["purchases"] == []
+        await remaining(client)
+        (purchase,) = (await client.get(path)).json()["customer"]["purchases"]
+        assert (purchase["productRef"], purchase["status"]) == (PRODUCT, "active")
+        assert purchase["planSnapshot"]["freeUnits"] == 10
+
+
+async def test_what_needs_activation_has_a_link_for_it() -> None:
+    """Polling gets the same link while it lives, a new one afterwards, and none once the plan is active."""
+    clock = FixedClock()
+    async with client_of(clock=clock) as client:
+        await known(client, free_units=None)
+        plan = await plan_of(client, type="usage-based", creditsPerUnit=10, default=True)
+        first = (await client.post(LIMITS, json=REFS)).json()
+        assert first["activationRequired"] is True
+        assert "/customer/manage?id=" in first["confirmationUrl"]
+        assert (await client.get(first["confirmationUrl"])).status_code == 200
+        assert (await client.post(LIMITS, json=REFS)).json()["confirmationUrl"] == first["confirmationUrl"]
+        clock.now += LIFE_SECONDS
+        later = (await client.post(LIMITS, json=REFS)).json()["confirmationUrl"]
+        assert later != first["confirmationUrl"]
+        await activate(client, plan)
+        answer = (await client.post(LIMITS, json=REFS)).json()
+        assert "confirmationUrl" not in answer
+        assert "activationRequired" not in answer
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from meter.sandbox.transactions import Transactions
 def tool_routes(entries: Sequence[Entry], store: Store, catalogue: Catalogue, knobs: Knobs) -> dict[str, Route]:
     """A route for each tool, by its name; `entries` are those of REST."""
     twins = {(method, path): route for method, path, route in entries}
-    limits = Limits(store, catalogue, Sessions(catalogue), knobs.unlimited_remaining)
+    purchases = Purchases(store, catalogue)
+    limits = Limits(store, catalogue, Sessions(catalogue, purchases), knobs.unlimited_remaining)
     transactions = Transactions(catalogue)
     return {
         **{tool.name: twins[tool.twin] for tool in tools() if tool.twin is not None},
-        "ensure_customer": Route(Customers(catalogue, Purchases(store, catalogue)).ensure),
+        "ensure_customer": Route(Customers(catalogue, purchases).ensure),
         "check_limits": Route(limits.check_in_full),
         "get_transaction_stats": Route(transactions.stats),
         "get_product_balance": Route(transactions.balance),
