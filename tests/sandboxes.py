@@ -48,11 +48,12 @@ async def client_of(
             yield client
 
 
-async def known(client: httpx.AsyncClient, free_units: int | None = 10) -> None:
+async def known(client: httpx.AsyncClient, free_units: int | None = 10, environment: str = "sandbox") -> None:
     """Give the sandbox CUSTOMER and PRODUCT with a free default plan of `free_units` a month (None: no plan)."""
     plan = {} if free_units is None else {"plan": {"freeUnits": free_units}}
-    (await client.post("/sandbox/customers", json={"reference": CUSTOMER})).raise_for_status()
-    (await client.post("/sandbox/products", json={"reference": PRODUCT, **plan})).raise_for_status()
+    here = {"environment": environment}
+    (await client.post("/sandbox/customers", json={"reference": CUSTOMER, **here})).raise_for_status()
+    (await client.post("/sandbox/products", json={"reference": PRODUCT, **plan, **here})).raise_for_status()
 
 
 async def plan_of(client: httpx.AsyncClient, **fields: Any) -> str:
@@ -62,9 +63,9 @@ async def plan_of(client: httpx.AsyncClient, **fields: Any) -> str:
     return str(answer.json()["reference"])
 
 
-async def bought(client: httpx.AsyncClient, plan: str) -> str:
+async def bought(client: httpx.AsyncClient, plan: str, environment: str = "sandbox") -> str:
     """A purchase of CUSTOMER, as if it had just been paid for; its reference."""
-    body = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan}
+    body = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan, "environment": environment}
     answer = await client.post("/sandbox/purchases", json=body)
     answer.raise_for_status()
     return str(answer.json()["reference"])

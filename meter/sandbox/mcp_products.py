@@ -36,6 +36,8 @@ class McpProducts:
         """`POST /v1/sdk/products/mcp/bootstrap`: 201; without a free plan in the body there is one nevertheless."""
         body = Reading(call.json())
         origin, domain = body.text("originUrl", required=True, min_length=1) or "", body.text("mcpDomain")
+        body.text("authApiKey")
+        body.text("authHeaderName")
         host = urlsplit(origin).hostname if _is_url(origin) else None
         if origin and host is None:
             path = [*body.path, "originUrl"]
@@ -156,8 +158,9 @@ def _tools(body: Reading, name: str, plans: Keyed) -> dict[str, list[str]]:
     for index, item in enumerate(body.array(name) or []):
         reading = Reading(item, (name, index), body.issues)
         tool = reading.text("name", required=True, min_length=1) or ""
+        reading.text("description")
         free = reading.flag("noPlan")
-        keys = reading.array("planKeys") or []
+        keys = reading.array("planKeys", required=name == "toolMapping") or []
         unknown = [key for key in keys if not isinstance(key, str) or key not in plans]
         if unknown:
             body.issues.append(custom((name, index, "planKeys"), f"Unknown plan key: {unknown[0]}"))

@@ -10,6 +10,7 @@ from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.errors import Issue, ProviderError, invalid
 from meter.sandbox.shapes import Reading, kind_of, wrong_type
 from meter.sandbox.store import Store
+from meter.sandbox.usages import wrong_count
 
 METERS = ("requests", "api_requests", "api_calls", "tokens")
 """The provider's own meter, and the names that older texts give it."""
@@ -35,9 +36,11 @@ class MeterEvents:
         body = Reading(call.json(), (), issues)
         name = "records" if "events" not in body.data and "records" in body.data else "events"
         found = body.data.get(name)
-        if not isinstance(found, list) or not found:
+        if not isinstance(found, list):
             message = wrong_type((name,), "array", kind_of(found) if name in body.data else "undefined")
             raise invalid(issues or [message])
+        if not found:
+            raise invalid([wrong_count(name, 0)])
         events = [_read(Reading(event, (name, index), issues)) for index, event in enumerate(found)]
         self._keep(call, events, issues, "One or more customers not found")
         return Answer.of(200, {"success": True, "inserted": len(events)})

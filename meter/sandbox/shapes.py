@@ -125,9 +125,9 @@ class Reading:
         """A JSON object with anything in it."""
         return self._take(name, "object")  # type: ignore[no-any-return]  # _take has checked that it is a dict
 
-    def array(self, name: str) -> list[Any] | None:
+    def array(self, name: str, *, required: bool = False) -> list[Any] | None:
         """A JSON array with anything in it."""
-        return self._take(name, "array")  # type: ignore[no-any-return]  # _take has checked that it is a list
+        return self._take(name, "array", required=required)  # type: ignore[no-any-return]  # _take has checked that it is a list
 
     def flag(self, name: str) -> bool | None:
         """True or false."""

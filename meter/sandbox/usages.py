@@ -142,14 +142,15 @@ def read_thoroughly(data: object, now: float, rules: Rules = USUAL) -> list[Usag
             issues.append(wrong_type((name,), "array", kind_of(events) if name in body.data else "undefined"))
         raise invalid(issues)
     if not 1 <= len(events) <= MAX_EVENTS:
-        raise invalid([_wrong_count(name, len(events))])
+        raise invalid([wrong_count(name, len(events))])
     usages = [_read_event(event, (name, index), now, issues, rules) for index, event in enumerate(events)]
     if issues:
         raise invalid(issues)
     return [usage for usage in usages if usage is not None]
 
 
-def _wrong_count(name: str, count: int) -> Issue:
+def wrong_count(name: str, count: int) -> Issue:
+    """The issue of a list in a bulk call that is empty, or else too long."""
     code, side, word, bound = (
         ("too_small", "minimum", "at least", 1) if count < 1 else ("too_big", "maximum", "at most", MAX_EVENTS)
     )
