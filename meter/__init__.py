@@ -77,6 +77,8 @@ http_server.py         serves them in the worker's own loop
 http_connection.py     one connection with bounds
 standing.py            how this replica stands: the facts for operators
 health.py              ready? stuck?
+stalls.py              partitions from which nothing arrives
+watchdog.py            ends a process that nothing else can help
 metrics.py             every metric
 logs.py                what is written to stderr
 clock.py               time, as the core is told it

@@ -37,6 +37,7 @@ from meter.pipeline.machine import Machine
 from meter.pipeline.receipt import Owner
 from meter.settings import Settings
 from meter.standing import Standing
+from meter.watchdog import watched
 from meter.worker import Worker
 
 log = structlog.stdlib.get_logger(__name__)
@@ -96,7 +97,8 @@ class Daemon:
             gc.set_threshold(*GC_THRESHOLDS)
             announcing = asyncio.create_task(self._announce_drain(stop))
             try:
-                await memberships.run(stop)
+                async with watched(self._standing.alive):
+                    await memberships.run(stop)
             finally:
                 announcing.cancel()
         log.info("stopped", **self.machine.counts.events())
@@ -167,6 +169,7 @@ class Daemon:
             window_seconds=settings.dedupe.window_seconds,
             window_max_ids=settings.dedupe.max_ids,
             hand_over_seconds=settings.revocation_deadline_seconds,
+            stalled_after_seconds=settings.run.stuck_after_seconds / 2,
         )
 
 

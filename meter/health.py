@@ -31,8 +31,10 @@ class Facts:
     """Partitions for which no starting point could be decided."""
     held: int = 0
     """Events without an end."""
+    behind: int = 0
+    """Records at the broker that could be read and were not, as far as anybody knows."""
     idle_seconds: float = 0.0
-    """Since an event last ended or was taken in."""
+    """Since an event last ended or was taken in, or there was nothing to do."""
     draining: bool = False
     """Stopping: what is held is sent, nothing new is taken."""
 
@@ -45,14 +47,15 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
     if facts.draining:
         found.append("draining: the process is stopping")
     if is_stuck(facts, stuck_after_seconds):
-        found.append(f"stuck: {facts.held} events are held and none has ended for {facts.idle_seconds:.0f} s")
+        standing = f"{facts.held} events are held and {facts.behind} records wait at the broker"
+        found.append(f"stuck: {standing}, and nothing has moved for {facts.idle_seconds:.0f} s")
     return found
 
 
 def is_stuck(facts: Facts, stuck_after_seconds: float) -> bool:
     """Nothing moves and nobody knows why: only then may a restart help, so only then is the process not alive."""
     explained = _kafka_reasons(facts) or _billing_reasons(facts) or facts.blocked or facts.draining
-    return facts.held > 0 and facts.idle_seconds > stuck_after_seconds and not explained
+    return facts.held + facts.behind > 0 and facts.idle_seconds > stuck_after_seconds and not explained
 
 
 def _kafka_reasons(facts: Facts) -> list[str]:

@@ -41,6 +41,10 @@ class MembershipOptions:
     window_max_ids: int
     hand_over_seconds: float
     """How long a revocation waits for what is under way; less than the group's rebalance timeout."""
+    stalled_after_seconds: float = 30.0
+    """How long the client may deliver nothing although the broker has records."""
+    ends_every_seconds: float = 2.0
+    """How often the ends of the log are looked up."""
 
 
 class Membership:

@@ -112,17 +112,21 @@ class Standing:
             billing_trouble=gate.detail,
             blocked=machine.assignment.blocked(self._clock.now().steady_seconds),
             held=machine.counts.held,
+            behind=self._behind(),
             idle_seconds=self._idle_seconds(),
             draining=self.draining,
         )
 
     def _idle_seconds(self) -> float:
-        """Since an event last ended or was taken in, as far as anybody asked."""
+        """Since an event last ended or was taken in, or there was nothing to do, as far as anybody asked."""
         events = self._machine.counts.events()
         moved = sum(events.values()) - events["held"]
-        if moved != self._ended_before:
+        if moved != self._ended_before or not (events["held"] or self._behind()):
             self._ended_before, self._moved_at = moved, self._clock.now().steady_seconds
         return self._seconds_since(self._moved_at)
+
+    def _behind(self) -> int:
+        return 0 if self.worker is None else sum(self.worker.behind().values())
 
     def _partition(self, partition: int) -> dict[str, Any]:
         progress = self._machine.assignment.progress(partition)

@@ -17,6 +17,7 @@ from meter.membership import Membership, MembershipOptions
 from meter.pipeline.event import Record
 from meter.pipeline.machine import Machine
 from meter.pipeline.start import Bounds
+from meter.stalls import Stalls
 from meter.stopping import unless_stopped
 
 log = structlog.stdlib.get_logger(__name__)
@@ -25,7 +26,6 @@ RECORDS_PER_POLL = 500
 POLL_TIMEOUT_SECONDS = 0.1
 SHORTEST_WAIT_SECONDS = 0.002
 LONGEST_WAIT_SECONDS = 1.0
-ENDS_EVERY_SECONDS = 2.0
 POSITIONS_EVERY_SECONDS = 1.0
 
 
@@ -70,6 +70,8 @@ class Worker:
         self.membership = Membership(
             machine, source, log_of_receipts, clock, options, self._spawn, self._note_assignment
         )
+        self._ends_every_seconds = options.ends_every_seconds
+        self._stalls = Stalls(options.stalled_after_seconds)
         self.ends: Mapping[int, Bounds] = {}
         """What the log holds per partition, as last seen; absent while unknown."""
         self.last_step_at: float | None = None
@@ -95,6 +97,13 @@ class Worker:
             self.membership.end()
             await self._outlast_inserts()
             await self._source.close()
+
+    def behind(self) -> dict[int, int]:
+        """Records that the broker has for us and that could be read now; absent where nothing is known."""
+        assigned = self._machine.assignment
+        reading = (progress for p in assigned.partitions() if (progress := assigned.progress(p)))
+        known = [one for one in reading if one.partition in self.ends and one.partition not in self._paused[1]]
+        return {one.partition: max(0, self.ends[one.partition].end - one.position) for one in known}
 
     # In
 
@@ -191,11 +200,18 @@ class Worker:
                 self.ends = await self._source.bounds(partitions) if partitions else {}
             except Unavailable:
                 self.ends = {}
+            self._look_for_stalls()
             try:
-                async with asyncio.timeout(ENDS_EVERY_SECONDS):
+                async with asyncio.timeout(self._ends_every_seconds):
                     await self._assignment_changed.wait()
             except TimeoutError:
                 pass
+
+    def _look_for_stalls(self) -> None:
+        """A client that silently delivers nothing any more is made anew."""
+        stalled = self._stalls.look(self.behind(), self.ends, self._clock.now().steady_seconds)
+        if stalled:
+            raise Unavailable(f"partitions {stalled} have records and none arrives: the client is made anew")
 
     # The end
 

@@ -132,6 +132,8 @@ class FakeSource:
 
     def __init__(self, cluster: FakeCluster, topic: str, group_id: str = "meter") -> None:
         self.awake = asyncio.Event()
+        self.has_stalled = False
+        """Silently delivers nothing any more, for as long as it lives."""
         self._cluster = cluster
         self._topic = topic
         self._group = cluster.group(topic, group_id)
@@ -276,7 +278,7 @@ class FakeSource:
 
     def _take(self, max_records: int) -> dict[int, list[FakeRecord]]:
         taken: dict[int, list[FakeRecord]] = {}
-        if self._is_rebalancing or self._cluster.down:
+        if self._is_rebalancing or self._cluster.down or self.has_stalled:
             return taken
         for partition, position in self._positions.items():
             if position is None or partition in self._paused or max_records <= 0:

@@ -105,7 +105,7 @@ class Process(World):
             super().__init__(partitions)
         else:
             self.__dict__.update(world.__dict__)
-        membership = {"start_from": "earliest", "hand_over_seconds": 12.0}
+        membership = {"start_from": "earliest", "hand_over_seconds": 12.0, "ends_every_seconds": 0.02}
         membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
         self.machine = Machine(_machine_options(changes), Least())
         self.metrics = Metrics("test")

@@ -23,6 +23,7 @@ def test_a_replica_at_rest_is_ready() -> None:
         (Facts(lost_partitions=[0]), "no_starting_point"),
         (Facts(draining=True), "draining"),
         (Facts(held=1, idle_seconds=61), "stuck"),
+        (Facts(behind=1, idle_seconds=61), "stuck"),
     ],
 )
 def test_each_trouble_is_a_reason_with_a_name(facts: Facts, name: str) -> None:

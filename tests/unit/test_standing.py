@@ -18,7 +18,9 @@ class Replica:
         self.clock = HandClock()
         self.driver = Driver(0, 1, at=100.0)
         self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, 60.0)
-        self.standing.worker = self.worker = Process().worker()
+        process = Process()
+        process.machine = self.driver.machine
+        self.standing.worker = self.worker = process.worker()
         self.standing.kafka_trouble = None
         self.worker.membership.joined = True
         self.worker.last_step_at = 100.0
@@ -126,6 +128,19 @@ def test_held_events_that_never_end_without_a_reason_are_a_case_for_a_restart() 
     replica.pass_time(2.0)
     assert not replica.standing.alive()
     assert replica.reasons() == ["stuck"]
+
+
+def test_records_that_nobody_reads_are_a_case_for_a_restart() -> None:
+    """Nothing is held, and yet nothing moves; the time before there was anything to read does not count."""
+    replica = Replica()
+    replica.worker.ends = {0: Bounds(0, 0), 1: Bounds(0, 0)}
+    replica.driver.pass_time(0.5)
+    replica.pass_time(3600.0)
+    assert replica.standing.alive()
+    replica.worker.ends = {0: Bounds(0, 9)}
+    assert replica.standing.alive()
+    replica.pass_time(61.0)
+    assert not replica.standing.alive()
 
 
 def test_a_loop_that_no_longer_turns_is_not_alive() -> None:

@@ -176,6 +176,25 @@ async def test_a_member_that_was_thrown_out_joins_again() -> None:
     assert len(meter.sources) == 1
 
 
+async def test_a_client_that_silently_delivers_nothing_is_made_anew() -> None:
+    """After half of the time in which a restart would be asked for; and not while there is nothing to deliver."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        meter.sources[0].has_stalled = True
+        meter.turn(31.0)
+        await meter.turns()
+        assert len(meter.sources) == 1
+        meter.produce("a", "b")
+        worker = meter.standing.worker
+        assert worker is not None
+        await meter.until(lambda: worker.behind() == {0: 2, 1: 0}, "what waits is seen")
+        meter.turn(31.0)
+        await meter.until(lambda: len(meter.sources) == 2, "a second client")
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"a", "b"}
+
+
 # Commits
 
 
