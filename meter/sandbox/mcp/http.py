@@ -1,5 +1,6 @@
 """The tools at `/mcp`: Streamable HTTP without sessions, one JSON answer for each POST."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,9 @@ async def _answered(server: Server[Any], scope: Scope, body: bytes) -> Response:
     unread = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return unread.pop() if unread else {"type": "http.disconnect"}
+        if not unread:
+            await asyncio.Event().wait()  # a client that leaves does not stop what it has begun, as over REST
+        return unread.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
