@@ -179,6 +179,7 @@ sandbox/               the provider in a box; imports nothing from the rest
     routes.py              which route answers which tool
     server.py              the tools as a server
     http.py                /mcp
+    stdio.py               stdin and stdout
   app.py                 the whole as one application
   server.py              serves it, with connections that can be reset
 localkafka/            Apache Kafka on this machine

@@ -12,6 +12,8 @@ from typer.main import get_command
 from meter.cli import app
 from meter.metrics import Metrics, Readings
 from meter.pipeline.counts import Counts
+from meter.sandbox.mcp.parameters import Parameter
+from meter.sandbox.mcp.tools import tools
 from meter.settings.options import every_option
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +52,31 @@ def commands() -> list[Row]:
         (f"`{' '.join([name, *_arguments(command)])}`", " ".join(_options(command)), command.help.split("\n")[0])
         for name, command in _walk(get_command(app), "meter")
     ]
+
+
+def sandbox_tools() -> list[Row]:
+    """(tool, what it takes, its twin in REST) of every tool of the sandbox."""
+    return [
+        (
+            f"`{tool.name}`",
+            ", ".join(_parameter(each) for each in tool.parameters),
+            f"`{' '.join(tool.twin)}`" if tool.twin else "none",
+        )
+        for tool in tools()
+    ]
+
+
+def sandbox_parameters() -> list[Row]:
+    """(parameter, its other names) of every parameter of a tool that has any."""
+    found: dict[str, dict[str, None]] = {}
+    for tool in tools():
+        for each in tool.parameters:
+            found.setdefault(each.name, {}).update(dict.fromkeys([*each.others, *each.also]))
+    return [(f"`{name}`", ", ".join(f"`{other}`" for other in others)) for name, others in found.items() if others]
+
+
+def _parameter(parameter: Parameter) -> str:
+    return f"**`{parameter.name}`**" if parameter.required else f"`{parameter.name}`"
 
 
 def command_words() -> dict[str, set[str]]:

@@ -152,6 +152,12 @@ def test_every_knob_of_the_sandbox_is_explained_with_its_default() -> None:
     ]
 
 
+def test_every_tool_of_the_sandbox_is_explained() -> None:
+    """Each with what it takes, in which words, and the route that does the same."""
+    assert table(SANDBOX, "MCP") == doc_tables.sandbox_tools()
+    assert table(SANDBOX, "Names of parameters") == doc_tables.sandbox_parameters()
+
+
 def test_every_fault_of_the_sandbox_is_explained() -> None:
     """The kinds are those that a list of faults may name."""
     kinds = get_args(get_type_hints(faults.Fault)["kind"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,7 @@ def sandbox(
     data: Annotated[Path | None, typer.Option(help="SQLite file that keeps everything; else memory does.")] = None,
     key: Annotated[str | None, typer.Option(help="The only secret key accepted; else any is.")] = None,
     faults: Annotated[Path | None, typer.Option(help="JSON list of faults that are on from the start.")] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="MCP tools on stdin and stdout too, for a client.")] = False,
     config: ConfigOption = None,
 ) -> None:
     r"""A local copy of the billing provider, to develop and test against.
@@ -58,9 +60,10 @@ def sandbox(
         key="the one given" if key else "any",
         faults=len(first_faults) or "none",
     )
-    typer.echo(welcome)
+    typer.echo(welcome, err=stdio)  # on stdout a client reads nothing but its protocol
     with closing(store), listening:
-        asyncio.run(_until_stopped(Sandbox(store, key=key, faults=first_faults, knobs=knobs), listening))
+        box = Sandbox(store, key=key, faults=first_faults, knobs=knobs)
+        asyncio.run(_for_a_client(box, listening, key) if stdio else _until_stopped(box, listening))
 
 
 async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:
@@ -69,6 +72,23 @@ async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:
     stop = asyncio.Event()
     with stopped_by_signals(stop):
         await serve(sandbox, listening, stop)
+
+
+async def _for_a_client(sandbox: "Sandbox", listening: socket.socket, key: str | None) -> None:
+    """Serve HTTP for as long as a client talks to us on stdin and stdout."""
+    from meter.sandbox.mcp.stdio import serve_stdio
+    from meter.sandbox.server import address, serve
+
+    # What waits for stdin cannot be interrupted, so signals end us at once; the store survives that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(sandbox, listening, stop))
+    key = key or os.environ.get("SOLVAPAY_SECRET_KEY", "")
+    try:
+        await serve_stdio(sandbox.tool_server(key, address(listening).removeprefix("http://")))
+    finally:
+        stop.set()
+        await serving
 
 
 def _read_faults(path: Path) -> "list[Fault]":

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from starlette.applications import Starlette
@@ -13,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meter.sandbox.authentication import authenticate
+from meter.sandbox.authentication import authenticate, environment_of
 from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
@@ -24,20 +25,22 @@ from meter.sandbox.errors import ProviderError
 from meter.sandbox.faults import Fault, Faults
 from meter.sandbox.jobs import Jobs
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.mcp.http import McpEndpoint
+from meter.sandbox.mcp.arguments import Caller
 from meter.sandbox.mcp.routes import tool_routes
-from meter.sandbox.mcp.server import Tools
 from meter.sandbox.mcp.tools import ENDPOINT
 from meter.sandbox.overview import Overview
 from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
 from meter.sandbox.renewals import Renewals
-from meter.sandbox.responses import Client, Cut, Silence
+from meter.sandbox.responses import Client, Cut, Pipe, Silence
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError, Route, Striker
 from meter.sandbox.webhook_controls import WebhookControls
 from meter.sandbox.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
 
 
 class Sandbox:
@@ -70,11 +73,12 @@ class Sandbox:
         self._controls = Controls(store, catalogue, armed, faults)
         overview = Overview(store, catalogue, self._controls.totals_shown, armed.shown)
         entries = provider_routes(recorder, store, catalogue, knobs)
-        self.tools = Tools(tool_routes(entries, store, catalogue, knobs), self._striker, knobs)
+        self._tool_routes = tool_routes(entries, store, catalogue, knobs)
+        self._knobs = knobs
         self._app = Starlette(
             routes=[
                 *(self._provider_path(*entry) for entry in entries),
-                Path(ENDPOINT, McpEndpoint(self.tools, key, now, self._count)),
+                Path(ENDPOINT, _Later(self._tool_endpoint)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
                 *(self._control_path(*entry) for entry in WebhookControls(store.outbox).routes()),
                 *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
@@ -92,6 +96,26 @@ class Sandbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         await self._app(scope, receive, send)
+
+    def tool_server(self, key: str, host: str) -> "Server[Any]":
+        """The tools for one caller who came with `key` without HTTP; `host` (name:port) serves the pages of links."""
+        from meter.sandbox.mcp.server import Tools
+
+        environment = environment_of(key)
+
+        def caller() -> Caller:
+            self._count()
+            return Caller(environment, self._now(), {"host": host})
+
+        tools = Tools(self._tool_routes, self._striker, self._knobs)
+        return tools.serve(caller, Pipe(self.stopping), lambda _: None)
+
+    def _tool_endpoint(self) -> ASGIApp:
+        from meter.sandbox.mcp.http import McpEndpoint
+        from meter.sandbox.mcp.server import Tools
+
+        tools = Tools(self._tool_routes, self._striker, self._knobs)
+        return McpEndpoint(tools, self._key, self._now, self._count)
 
     def _count(self) -> None:
         self._controls.requests_total += 1
@@ -140,6 +164,22 @@ def _webhooks(
     store.outbox.low_balance_credits = knobs.low_balance_credits
     store.outbox.delay_seconds = knobs.webhook_delay_seconds
     return Webhooks(store.outbox, knobs.webhooks, now, outgoing)
+
+
+class _Later:
+    """An ASGI application that is made when it is first asked for, while others are served.
+
+    The SDK of the tools takes most of a second to load: those who only use REST shall not wait for it.
+    """
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._made: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._made is None:
+            self._made = await asyncio.to_thread(self._make)
+        await self._made(scope, receive, send)
 
 
 def _is_local(request: Request) -> bool:

@@ -17,6 +17,11 @@ def authenticate(headers: Mapping[str, str], only_key: str | None) -> int:
         raise ProviderError(401, "Authentication required")
     if only_key is not None and not hmac.compare_digest(key.encode(), only_key.encode()):
         raise rejected(key)
+    return environment_of(key)
+
+
+def environment_of(key: str) -> int:
+    """The environment that a key opens, by its prefix."""
     return LIVE if key.startswith("sk_live_") else SANDBOX
 
 

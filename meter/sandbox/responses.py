@@ -1,5 +1,7 @@
 """Answers of the sandbox's application that are none, and what it knows of the client while it waits."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -41,3 +43,14 @@ class Client:
         """Return once the client has closed or lost the connection."""
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
+
+
+class Pipe:
+    """A client that is not on HTTP, and so is there for as long as the server is."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        self._stopping = stopping
+
+    async def gone(self) -> None:
+        """Return once the server stops."""
+        await self._stopping.wait()

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from meter.sandbox.mcp.parameters import Parameter, Schema, mapping, number, schema, text
-from meter.sandbox.usages import ACTION_TYPES, MAX_EVENTS, MAX_KEY_LENGTH, MAX_UNITS
+from meter.sandbox.usages import ACTION_TYPES, MAX_EVENTS, MAX_KEY_LENGTH, MAX_UNITS, OTHER_NAMES
 
 ENDPOINT = "/mcp"
 OUTCOMES = ("success", "paywall", "fail", "failure", "error")
@@ -44,23 +44,30 @@ _NAME = Parameter("name", text("The customer's name."))
 _PURCHASE_SCHEMA = text("Reference of the purchase, pur_...", minLength=1)
 _REASON = Parameter("reason", text("Why, in your own words."))
 
+
+def _field(name: str, schema: Schema, *others: str, required: bool = False) -> Parameter:
+    """A field of a usage event: all of its other names are understood, `others` are shown too."""
+    also = tuple(other for other, meant in OTHER_NAMES if meant == name and other not in others)
+    return Parameter(name, schema, others, also, required)
+
+
 USAGE = (
-    Parameter("customerRef", _CUSTOMER_SCHEMA, ("customerId",), required=True),
-    Parameter("productRef", _PRODUCT_SCHEMA, ("productReference",)),
-    Parameter("purchaseRef", text("Reference of the purchase, pur_..."), ("purchaseReference",)),
-    Parameter("actionType", text(f"What happened: {', '.join(ACTION_TYPES)}; else api_call."), ("action",)),
-    Parameter("units", number("integer", "How many units; else 1.", minimum=0, maximum=MAX_UNITS)),
-    Parameter("outcome", text("How it ended; else success.", enum=list(OUTCOMES))),
-    Parameter(
+    _field("customerRef", _CUSTOMER_SCHEMA, "customerId", required=True),
+    _field("productRef", _PRODUCT_SCHEMA, "productReference"),
+    _field("purchaseRef", text("Reference of the purchase, pur_..."), "purchaseReference"),
+    _field("actionType", text(f"What happened: {', '.join(ACTION_TYPES)}; else api_call."), "action"),
+    _field("units", number("integer", "How many units; else 1.", minimum=0, maximum=MAX_UNITS)),
+    _field("outcome", text("How it ended; else success.", enum=list(OUTCOMES))),
+    _field(
         "idempotencyKey",
         text("What is sent again under the same key is counted once.", maxLength=MAX_KEY_LENGTH),
-        ("requestId",),
+        "requestId",
     ),
-    Parameter("timestamp", text("When it happened, as ISO 8601 in UTC; else now.", format="date-time")),
-    Parameter("duration", number("number", "How long it took in milliseconds.", minimum=0), ("actionDuration",)),
-    Parameter("description", text("What happened, in your own words.")),
-    Parameter("errorMessage", text("What went wrong.")),
-    Parameter("metadata", mapping("Anything else."), ("properties",)),
+    _field("timestamp", text("When it happened, as ISO 8601 in UTC; else now.", format="date-time")),
+    _field("duration", number("number", "How long it took in milliseconds.", minimum=0), "actionDuration"),
+    _field("description", text("What happened, in your own words.")),
+    _field("errorMessage", text("What went wrong.")),
+    _field("metadata", mapping("Anything else."), "properties"),
 )
 """One usage event."""
 
