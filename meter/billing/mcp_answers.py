@@ -25,7 +25,7 @@ _NO_SUCH_THING = frozenset({-32700, -32600, -32601, -32602})  # we, or the addre
 _ABOUT_SOMETHING = frozenset({404, 409, 422})
 
 # what servers made with the official SDKs say by themselves, as an error or as the text of a failed tool
-_BAD_ARGUMENTS = re.compile(r"Input validation error|Invalid arguments for tool")
+_BAD_ARGUMENTS = re.compile(r"Input validation error|Invalid arguments for tool|validation errors? for \w+Arguments")
 _NO_SUCH_TOOL = re.compile(r"Unknown tool\b|\bTool \S+ (not found|disabled)")
 # never inside quotes: what somebody sent may be quoted
 _NAMED_IN_WORDS = re.compile(r"(?<![\w.'\"`])events(?:\.(\d+)|\[(\d+)\])([\w.\[\]]*)\s*:?\s*([^;\n]*)")

@@ -124,8 +124,10 @@ async def running(server: RecordingServer) -> AsyncIterator[RecordingServer]:
         server.close()
 
 
-def accepted(events_total: int, headers: bytes = b"") -> bytes:
+def accepted(events_total: int, headers: bytes = b"", transport: str = "rest") -> bytes:
     """The provider's answer to a bulk call that worked."""
     results = b",".join(b'{"reference":"usage_%d"}' % index for index in range(events_total))
     body = b'{"success":true,"inserted":%d,"results":[%s]}' % (events_total, results)
+    if transport == "mcp":
+        body = b'{"jsonrpc":"2.0","id":1,"result":{"content":[],"structuredContent":%s}}' % body
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), headers, body)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from meter.billing.calling import HttpBilling
+from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.pipeline.outcome import Accepted, NotSent, TooLarge, TryAgain
 from tests.integration.recording_server import Connection, RecordingServer, accepted, running
@@ -32,16 +34,29 @@ class Lease:
         return self.lasts
 
 
-BillingAt = Callable[[str, float], RestBilling]
+BillingAt = Callable[[str, float], HttpBilling]
+
+
+@pytest.fixture(params=["rest", "mcp"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The promises are those of every transport."""
+    return str(request.param)
 
 
 @pytest.fixture
-async def billing_at() -> AsyncIterator[BillingAt]:
+def answer(transport: str) -> bytes:
+    """That of a provider that has accepted SMALL."""
+    return accepted(len(SMALL), transport=transport)
+
+
+@pytest.fixture
+async def billing_at(transport: str) -> AsyncIterator[BillingAt]:
     """Makes transports for an address with a deadline in seconds, and closes them."""
     async with contextlib.AsyncExitStack() as made:
 
-        def make(url: str, timeout_seconds: float) -> RestBilling:
-            billing = RestBilling(url, "key", timeout_seconds)
+        def make(url: str, timeout_seconds: float) -> HttpBilling:
+            kind = McpBilling if transport == "mcp" else RestBilling
+            billing = kind(url, "key", timeout_seconds)
             made.push_async_callback(billing.close)
             return billing
 
@@ -149,9 +164,9 @@ async def test_nobody_there_means_that_nothing_was_sent(billing_at: BillingAt) -
     assert "Connection refused" in outcome.detail
 
 
-async def test_a_connection_is_used_again(billing_at: BillingAt) -> None:
+async def test_a_connection_is_used_again(billing_at: BillingAt, answer: bytes) -> None:
     """Keep-alive: one connection carries one request after the other."""
-    async with running(RecordingServer(answers=[accepted(2), accepted(2)])) as server:
+    async with running(RecordingServer(answers=[answer, answer])) as server:
         billing = billing_at(server.url, LIMIT_SECONDS)
         for _ in range(2):
             assert isinstance(await billing.record_bulk(SMALL, Lease()), Accepted)
@@ -160,9 +175,9 @@ async def test_a_connection_is_used_again(billing_at: BillingAt) -> None:
         await eventually(lambda: server.ends() == ["closed"], LIMIT_SECONDS, "a close without a reset")
 
 
-async def test_a_request_is_never_sent_twice_by_itself(billing_at: BillingAt) -> None:
+async def test_a_request_is_never_sent_twice_by_itself(billing_at: BillingAt, answer: bytes) -> None:
     """A kept connection that is cut under a request: the outcome is unknown, and the next try is the caller's."""
-    async with running(RecordingServer(answers=[accepted(2), None, accepted(2)])) as server:
+    async with running(RecordingServer(answers=[answer, None, answer])) as server:
         billing = billing_at(server.url, LIMIT_SECONDS)
         await billing.record_bulk(SMALL, Lease())
         outcome = await billing.record_bulk(SMALL, Lease())
@@ -171,9 +186,9 @@ async def test_a_request_is_never_sent_twice_by_itself(billing_at: BillingAt) ->
         assert sum(connection.requests_total() for connection in server.connections) == 2
 
 
-async def test_a_kept_connection_that_the_provider_has_closed_is_not_used(billing_at: BillingAt) -> None:
+async def test_a_kept_connection_that_the_provider_has_closed_is_not_used(billing_at: BillingAt, answer: bytes) -> None:
     """An idle connection is looked at first, so that an ordinary keep-alive timeout costs nothing."""
-    async with running(RecordingServer(answers=[accepted(2), accepted(2)])) as server:
+    async with running(RecordingServer(answers=[answer, answer])) as server:
         billing = billing_at(server.url, LIMIT_SECONDS)
         await billing.record_bulk(SMALL, Lease())
         server.connections[0].socket.shutdown(socket.SHUT_RDWR)

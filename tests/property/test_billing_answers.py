@@ -13,6 +13,7 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
+from meter.billing.mcp_answers import rest_answer
 from meter.pipeline.outcome import Accepted, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 
 SECRET = "sk_sandbox_4711"
@@ -50,6 +51,32 @@ def test_every_answer_to_a_bulk_call_has_a_meaning(
         assert all(0 <= index < events_total for index in found.named)
     if isinstance(found, TryAgain):
         assert found.retry_after_seconds is None or 0 <= found.retry_after_seconds < float("inf")
+
+
+tool_words = st.sampled_from(["success", "data", "error", "code", "message", "content", "structuredContent", "isError"])
+layers = st.recursive(
+    values | bodies.map(lambda body: body.decode("utf-8", "replace")) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(tool_words, inner, max_size=4),
+    max_leaves=10,
+)
+messages = st.fixed_dictionaries({"jsonrpc": st.just("2.0")}, optional={"result": layers, "error": layers})
+mcp_bodies = bodies | messages.map(lambda message: json.dumps(message).encode())
+kinds = st.sampled_from(["application/json", "text/event-stream", "text/html", ""])
+
+
+@given(statuses, mcp_bodies, kinds, st.sampled_from([b"", b"data: ", b"event: message\ndata:"]), st.integers(1, 1000))
+def test_every_answer_over_mcp_has_a_meaning(
+    status: int, body: bytes, kind: str, prefix: bytes, events_total: int
+) -> None:
+    """Whatever the layers hold; and only a success can be taken for acceptance."""
+    headers = {"content-type": kind, "www-authenticate": 'Bearer error_description="no"'}
+    found = rest_answer(status, headers, prefix + body)
+    outcome = bulk_outcome(found.status, headers, found.body, events_total, 0.0, SECRET)
+    assert isinstance(outcome, OUTCOMES)
+    assert not isinstance(outcome, Accepted) or 200 <= status < 300
+    assert getattr(outcome, "detail", "").isprintable()
+    limits = limits_outcome(found.status, headers, found.body, 0.0, SECRET)
+    assert isinstance(limits, LIMITS_OUTCOMES)
 
 
 @given(st.integers(1, 20), st.integers(0, 20), st.integers(200, 299))
