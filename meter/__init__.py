@@ -88,8 +88,11 @@ accounting/            what became of every record, found out afterwards
   offsets.py             the ends of one partition's offsets
   usage.py               what was accepted, and the provider's rows
   provider.py            a provider that can be asked for them
+  reading.py             whole topics, with the progress told
   report.py              the findings of an audit
   audit.py               every record below the commit has one end
+  redrive.py             which dead letters go back, and as what
+  redriving.py           back they go
 settings/              what can be set
   options.py             every option
   sources.py             file and environment
@@ -106,7 +109,10 @@ cli/                   the commands, a module each
   status_page.py         its page
   limits.py              meter limits
   dead_letters.py        meter dead-letters
-  dead_letter_topic.py   what they read
+  dead_letter_topic.py   how dead letters are shown
+  letter_filter.py       which of them are meant
+  redrive.py             meter dead-letters redrive
+  letter_sender.py       sends and notes down
   audit.py               meter audit
   moments.py             --from and --to
   progress.py            bars on stderr

@@ -14,6 +14,7 @@ import pytest
 
 import meter
 from meter import cli, health, http_api
+from meter.accounting.redrive import Skip
 from meter.kafka.dead_letters import TRUNCATED
 from meter.limits import Answer
 from meter.pipeline import dead_letter, dialect, refusals, rules
@@ -141,6 +142,11 @@ def test_every_reason_for_a_pause_is_explained() -> None:
     """The values of `meter_billing_paused{reason}`."""
     told = {name for row in table(OPERATIONS, "Reasons why billing pauses") for name in names(row[0])}
     assert told == {reason.value for reason in Refusal} | {MASS_REFUSAL}
+
+
+def test_every_reason_for_not_redriving_is_explained() -> None:
+    """What a redrive leaves alone says why, and the document what to do."""
+    assert {row[0] for row in table(OPERATIONS, "Dead letters")} == {f"`{skip}`" for skip in Skip}
 
 
 def test_every_knob_of_the_sandbox_is_explained_with_its_default() -> None:

@@ -5,13 +5,13 @@ missing, and not merely late.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from meter.accounting.letters import Place, place_of, read_letter
 from meter.accounting.offsets import OffsetLedger
 from meter.accounting.provider import Provider
+from meter.accounting.reading import Chunk, Progress, Topics, read_ranges, read_whole
 from meter.accounting.report import Findings, PartitionFindings
 from meter.accounting.usage import AcceptedUsage, Usage
 from meter.errors import CommandFailed, Unavailable
@@ -20,21 +20,6 @@ from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, read_
 from meter.pipeline.receipt import Owner
 from meter.pipeline.settlement import CONFLICT
 from meter.pipeline.start import Bounds, Committed, decode_note
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being read, how much of it is done, and how much there is."""
-
-
-class Topics(Protocol):
-    """What an audit needs of Kafka; every method raises `Unavailable`."""
-
-    @property
-    def cluster_id(self) -> str: ...
-    async def partitions(self, topic: str) -> Sequence[int]: ...
-    async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]: ...
-    async def offsets_at(self, topic: str, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]: ...
-    async def committed(self, group: str, topic: str) -> Mapping[int, Committed]: ...
-    def read(self, topic: str, ranges: Mapping[int, Bounds]) -> AsyncIterator[tuple[int, Sequence[Record]]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +102,7 @@ class _Audit:
         return committed[partition].offset if partition in committed else 0
 
     async def _read_receipts(self) -> None:
-        async for _, records in self._read_whole(self._question.receipts_topic, "receipts"):
+        async for _, records in self._whole(self._question.receipts_topic, "receipts"):
             for record in records:
                 found = receipts.decode(record.value)
                 if found is None or found.partition not in self._ledgers:
@@ -129,7 +114,7 @@ class _Audit:
 
     async def _read_dead_letters(self) -> None:
         topic = self._question.dead_letter_topic
-        async for partition, records in self._read_whole(topic, "dead letters"):
+        async for partition, records in self._whole(topic, "dead letters"):
             for record in records:
                 letter = read_letter(Place(topic, partition, record.offset), record.headers, None)
                 died = place_of(letter.died)
@@ -142,7 +127,9 @@ class _Audit:
                         self._accepted.add_dead_letter(letter.key)
 
     async def _read_source(self) -> None:
-        async for partition, records in self._read("the source", self._question.topic, self._ranges):
+        async for partition, records in read_ranges(
+            self._topics, self._question.topic, self._ranges, "the source", self._progress
+        ):
             ledger = self._ledgers[partition]
             ended = [record for record in records if record.offset < ledger.end]
             self._open[partition] += len(records) - len(ended)
@@ -182,23 +169,12 @@ class _Audit:
             skipped=self._skipped,
         )
 
+    def _whole(self, topic: str, what: str) -> AsyncIterator[Chunk]:
+        return read_whole(self._topics, topic, what, self._progress)
+
     def _partition(self, partition: int, ledger: OffsetLedger) -> PartitionFindings:
         ends, gaps, doubles = ledger.ends(), ledger.gaps(), ledger.doubles()
         return PartitionFindings(partition, ledger.first, ledger.end, self._open[partition], ends, gaps, doubles)
-
-    async def _read_whole(self, topic: str, what: str) -> AsyncIterator[tuple[int, Sequence[Record]]]:
-        ranges = await self._topics.bounds(topic, await self._topics.partitions(topic))
-        async for chunk in self._read(what, topic, ranges):
-            yield chunk
-
-    async def _read(
-        self, what: str, topic: str, ranges: Mapping[int, Bounds]
-    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
-        total, done = sum(bounds.end - bounds.beginning for bounds in ranges.values()), 0
-        async for chunk in self._topics.read(topic, ranges):
-            yield chunk
-            done += len(chunk[1])
-            self._progress(what, done, total)
 
 
 _NOBODY = Usage("", "")

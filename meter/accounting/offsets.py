@@ -26,6 +26,14 @@ def fingerprints(keys: Sequence[str]) -> Fingerprints:
     return np.fromiter(map(hash, keys), np.int64, len(keys)).view(np.uint64)
 
 
+def find(keys: Fingerprints, wanted: Fingerprints) -> tuple[NDArray[np.int64], Mask]:
+    """Where each wanted one would be, and whether it is there; `keys` are in order."""
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return at, keys[at] == wanted
+
+
 class Span(NamedTuple):
     """Offsets from `first` to `last`, both included."""
 

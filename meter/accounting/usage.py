@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meter.accounting.offsets import Fingerprints, Mask, fingerprints
+from meter.accounting.offsets import Fingerprints, Mask, find, fingerprints
 
 _64_BITS = 0xFFFFFFFFFFFFFFFF
 
@@ -139,14 +139,14 @@ class Books:
     def tick(self, rows: Sequence[Row]) -> None:
         """These rows are at the provider."""
         prints = fingerprints([row.key for row in rows])
-        at, known = _find(self._keys, prints)
+        at, known = find(self._keys, prints)
         np.add.at(self._times, at[known], 1)
         for index in np.flatnonzero(known).tolist():
             row = rows[index]
             usage = Usage(row.customer, row.product)
             total = self._provider.get(usage, Total())
             self._provider[usage] = Total(total.events + 1, total.units + row.units)
-        _, parked = _find(self._parked_keys, prints[~known])
+        _, parked = find(self._parked_keys, prints[~known])
         self._parked += int(parked.sum())
         self._others += int((~parked).sum())
 
@@ -168,14 +168,6 @@ class Books:
 
 def _array(values: "array[int]") -> Fingerprints:
     return np.frombuffer(values, np.uint64) if values else np.zeros(0, np.uint64)
-
-
-def _find(keys: Fingerprints, wanted: Fingerprints) -> tuple[NDArray[np.int64], Mask]:
-    """Where each wanted one would be, and whether it is there; `keys` are in order."""
-    if not len(keys):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return at, keys[at] == wanted
 
 
 def _sum(totals: Iterable[Total]) -> Total:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
@@ -11,19 +11,6 @@ from meter.kafka.connection import client_options, shut, starting, unavailable
 from meter.settings import KafkaSettings
 
 LARGEST_REQUEST_BYTES = 256 * 1024 * 1024  # the broker decides what is too large, not the client
-
-
-@asynccontextmanager
-async def consumer(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, from the beginning. Raises `Unavailable`, `Unauthenticated`."""
-    client = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
-    try:
-        async with starting(kafka):
-            await client.start()
-        with _translated("read from Kafka"):
-            yield client
-    finally:
-        await shut(client.stop(), client._client)  # noqa: SLF001 - aiokafka leaves it open when brokers are away
 
 
 @asynccontextmanager

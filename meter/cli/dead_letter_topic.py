@@ -1,90 +1,64 @@
-"""The dead-letter topic from its first record to its end as of now, one entry per origin.
+"""Dead letters as a person or a program is shown them, one entry per origin."""
 
-Dead letters are written at least once, so readers count once per origin.
-"""
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from meter.accounting.letters import Case
+from meter.pipeline.event import Record
 
-from aiokafka import TopicPartition
-from aiokafka.structs import ConsumerRecord
-
-from meter.cli.broker import consumer, partitions_of
-from meter.kafka.whole_topic import records_until_now
-from meter.settings import KafkaSettings
+COLUMNS = ("ORIGIN", "REASON", "STATE", "KEY", "AT", "DETAIL")
 
 
-@dataclass(slots=True)
-class DeadLetter:
-    """One event that could never be billed; `copies` records of the topic tell of it."""
-
-    origin: str
-    headers: Sequence[tuple[str, bytes]]
-    key: bytes | None
-    value: bytes | None
-    copies: int = 1
-
-    def header(self, name: str) -> str:
-        """The last header of this name as text, "" without one."""
-        found = [value for header, value in self.headers if header == name]
-        return found[-1].decode("utf-8", "backslashreplace") if found else ""
-
-    @property
-    def reason(self) -> str:
-        """Why it was dead-lettered."""
-        return self.header("meter-reason") or "(no reason given)"
-
-    def summary(self) -> dict[str, object]:
-        """What a list shows."""
-        attempts = self.header("meter-attempts")
-        return {
-            "origin": self.origin,
-            "reason": self.reason,
-            "detail": self.header("meter-detail"),
-            "key": self.header("meter-key"),
-            "attempts": int(attempts) if attempts.isdecimal() else 0,
-            "at": self.header("meter-at"),
-            "copies": self.copies,
-        }
-
-    def whole(self) -> dict[str, object]:
-        """Everything; bytes that are not UTF-8 stand escaped, and in hexadecimal beside."""
-        return {
-            **self.summary(),
-            "headers": [[name, _text(value)] for name, value in self.headers],
-            "recordKey": _text(self.key),
-            "value": _text(self.value),
-            "valueHex": None if self.value is None or _is_text(self.value) else self.value.hex(),
-        }
+def summary(case: Case) -> dict[str, object]:
+    """What a list shows."""
+    letter = case.letter
+    return {
+        "origin": letter.origin,
+        "reason": letter.reason,
+        "state": _state(case),
+        "detail": letter.detail,
+        "key": letter.key,
+        "customer": letter.customer,
+        "attempts": letter.attempts,
+        "redrives": letter.redrives,
+        "outcome": "unknown" if letter.is_unknown else "",
+        "cut": letter.is_cut,
+        "at": letter.at,
+        "copies": case.copies,
+    }
 
 
-async def read_topic(kafka: KafkaSettings, only: str | None = None) -> list[DeadLetter] | None:
-    """Every dead letter by first appearance, values left out; `only` one origin: that one, whole.
-
-    None when there is no such topic. Raises `Unavailable`.
-    """
-    async with consumer(kafka) as client:
-        numbers = await partitions_of(client._client, kafka.dead_letter_topic)  # noqa: SLF001 - it has no public name
-        if numbers is None:
-            return None
-        letters: dict[str, DeadLetter] = {}
-        partitions = [TopicPartition(kafka.dead_letter_topic, number) for number in numbers]
-        async for record in records_until_now(client, partitions):
-            _count(record, letters, only)
-    return list(letters.values())
+def whole(case: Case, record: Record) -> dict[str, object]:
+    """Everything; bytes that are not UTF-8 stand escaped, and in hexadecimal beside."""
+    return {
+        **summary(case),
+        "headers": [[name, _text(value)] for name, value in record.headers],
+        "recordKey": _text(record.key),
+        "value": _text(record.value),
+        "valueHex": None if record.value is None or _is_text(record.value) else record.value.hex(),
+    }
 
 
-def _count(record: ConsumerRecord, letters: dict[str, DeadLetter], only: str | None) -> None:
-    letter = DeadLetter("", record.headers, record.key, record.value)
-    letter.origin = letter.header("meter-origin") or f"{record.topic}:{record.partition}:{record.offset}"
-    if only is not None and letter.origin != only:
-        return
-    if letter.origin in letters:
-        letters[letter.origin].copies += 1
-        return
-    if only is None:
-        letter.value = None  # a list of a million need not hold their values
-    letters[letter.origin] = letter
+def table(cases: Sequence[Case]) -> Iterator[str]:
+    """Plain columns: they can be read without colour, cut and grepped; counts by reason at the end."""
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for case in cases:
+        letter = case.letter
+        rows.append((letter.origin, letter.reason, _state(case), letter.key, letter.at, letter.detail))
+    last = len(COLUMNS) - 1
+    widths = [max(len(row[column]) for row in rows) for column in range(last)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[last]]).rstrip()
+    yield ""
+    for reason, count in Counter(case.letter.reason for case in cases).most_common():
+        yield f"{count:>8,}  {reason}"
+    redriven = sum(not case.is_open for case in cases)
+    yield f"{len(cases):>8,}  in all" + (f", {redriven:,} of them redriven" if redriven else "")
+
+
+def _state(case: Case) -> str:
+    return "open" if case.is_open else "redriven"
 
 
 def _is_text(value: bytes) -> bool:

@@ -2,34 +2,53 @@
 
 import asyncio
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
+from meter.cli.moments import SinceOption, UntilOption
+from meter.cli.redrive import redrive
 from meter.errors import CommandFailed
 
 if TYPE_CHECKING:  # aiokafka and rich are loaded when a command runs
-    from meter.cli.dead_letter_topic import DeadLetter
+    from meter.accounting.letters import Case
+    from meter.pipeline.event import Record
     from meter.settings import KafkaSettings
 
-dead_letters = typer.Typer(no_args_is_help=True, help="List or show the events that could never be billed.")
+dead_letters = typer.Typer(no_args_is_help=True, help="List, show or send again the events that could never be billed.")
 
 
 @dead_letters.command("list")
-def list_dead_letters(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List every dead letter once, with its reason."""
+def list_dead_letters(
+    reason: ReasonOption = None,
+    customer: CustomerOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that were not redriven.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every dead letter once, with its reason, and how many there are of each."""
+    from meter.accounting.letters import chosen
+    from meter.cli.dead_letter_topic import summary, table
+
     kafka = read_settings(config).kafka
-    letters = _read(kafka)
+    wanted = letter_filter([], reason, customer, since, until, open_only=open_only)
+    cases, warnings = asyncio.run(_every(kafka))
+    for warning in warnings:
+        typer.echo(f"meter: {warning}", err=True)
+    found = chosen(cases or (), wanted)
     if as_json:
-        typer.echo(json.dumps([letter.summary() for letter in letters or ()]))
-    elif letters is None:
+        typer.echo(json.dumps([summary(case) for case in found]))
+    elif cases is None:
         typer.echo(f"no dead letters: there is no topic {kafka.dead_letter_topic}")
-    elif not letters:
-        typer.echo(f"no dead letters in {kafka.dead_letter_topic}")
+    elif not found:
+        typer.echo(f"no dead letters in {kafka.dead_letter_topic}" + (" that fit" if cases else ""))
     else:
-        _print_table(letters)
+        for line in table(found):
+            typer.echo(line)
 
 
 @dead_letters.command("show")
@@ -39,42 +58,54 @@ def show_dead_letter(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter whole: headers, key and value."""
+    from meter.cli.dead_letter_topic import whole
+
     kafka = read_settings(config).kafka
-    letters = _read(kafka, origin)
-    if not letters:
-        raise CommandFailed(f"no dead letter with origin {origin} in {kafka.dead_letter_topic}")
-    letter = letters[0]
+    case, record = asyncio.run(_one(kafka, origin))
     if as_json:
-        typer.echo(json.dumps(letter.whole()))
+        typer.echo(json.dumps(whole(case, record)))
         return
-    for name, value in letter.headers:
+    for name, value in record.headers:
         typer.echo(f"{name}: {as_text(value)}")
-    typer.echo(f"key: {'(none)' if letter.key is None else as_text(letter.key)}")
-    typer.echo(f"copies: {letter.copies}")
+    typer.echo(f"key: {'(none)' if record.key is None else as_text(record.key)}")
+    typer.echo(f"copies: {case.copies}")
+    typer.echo(f"state: {'open' if case.is_open else 'redriven'}")
     typer.echo("")
-    typer.echo("(no value)" if letter.value is None else as_text(letter.value))
+    typer.echo("(no value)" if record.value is None else as_text(record.value))
 
 
-def _read(kafka: "KafkaSettings", only: str | None = None) -> "list[DeadLetter] | None":
-    from meter.cli.dead_letter_topic import read_topic
-
-    return asyncio.run(read_topic(kafka, only))
+dead_letters.command("redrive")(redrive)
 
 
-def _print_table(letters: "list[DeadLetter]") -> None:
-    """Plain columns: they can be read without colour, cut and grepped."""
-    rows = [
-        (one.origin, one.reason, *(one.header(f"meter-{name}") for name in ("key", "at", "detail"))) for one in letters
-    ]
-    rows.insert(0, ("ORIGIN", "REASON", "KEY", "AT", "DETAIL"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        typer.echo("  ".join([*cells, row[4]]).rstrip())
-    typer.echo("")
-    for reason, count in Counter(one.reason for one in letters).most_common():
-        typer.echo(f"{count:>8,}  {reason}")
-    typer.echo(f"{len(letters):>8,}  in all")
+async def _every(kafka: "KafkaSettings") -> "tuple[list[Case] | None, list[str]]":
+    """All cases, None without a topic; and what is wrong with how long they are kept."""
+    from meter.accounting.reading import read_cases
+    from meter.cli.progress import bars
+    from meter.kafka.archive import open_archive
+    from meter.kafka.topics import dead_letter_warnings
+
+    async with open_archive(kafka) as archive:
+        if not await archive.partitions(kafka.dead_letter_topic):
+            return None, []
+        with bars() as progress:
+            cases = await read_cases(archive, kafka.dead_letter_topic, progress)
+    return cases, await dead_letter_warnings(kafka)
+
+
+async def _one(kafka: "KafkaSettings", origin: str) -> "tuple[Case, Record]":
+    """The case of this origin and its letter's record. Raises `CommandFailed` when there is none."""
+    from meter.accounting.reading import read_cases
+    from meter.cli.progress import bars
+    from meter.kafka.archive import open_archive
+
+    async with open_archive(kafka) as archive:
+        with bars() as progress:
+            cases = await read_cases(archive, kafka.dead_letter_topic, progress)
+        case = next((one for one in cases if one.letter.origin == origin), None)
+        record = await archive.record_at(*case.letter.found) if case is not None else None
+    if case is None or record is None:
+        raise CommandFailed(f"no dead letter with origin {origin} in {kafka.dead_letter_topic}")
+    return case, record
 
 
 def as_text(value: bytes) -> str:

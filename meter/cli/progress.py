@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from meter.accounting.audit import Progress as Told
+from meter.accounting.reading import Progress as Told
 
 
 @contextmanager

@@ -65,6 +65,14 @@ async def ensure_topics(kafka: KafkaSettings, window_seconds: float) -> list[str
     return warnings
 
 
+async def dead_letter_warnings(kafka: KafkaSettings) -> list[str]:
+    """What is wrong with how long dead letters are kept: they wait for a person, who may be on holiday."""
+    async with connected_admin(kafka) as admin:
+        if not await partition_count(admin, kafka.dead_letter_topic):
+            return []
+        return _too_short_lived(kafka.dead_letter_topic, await _kept(admin, kafka.dead_letter_topic), UNLIMITED)
+
+
 async def grow_receipts(kafka: KafkaSettings, partitions: int) -> None:
     """Give the receipts topic at least so many partitions; raises `Unavailable` with the reason when it cannot."""
     async with connected_admin(kafka) as admin:

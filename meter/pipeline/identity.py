@@ -34,6 +34,14 @@ def of_origin(cluster_id: str, topic: str, partition: int, offset: int, timestam
     return fit(f"{cluster_id}:{topic}:{partition}:{offset}:{timestamp_milliseconds}")
 
 
+def of_conflict(key: str, origin: str) -> str:
+    """An event whose own key was billed with other contents, and which somebody wants billed all the same.
+
+    `origin` is `topic:partition:offset` of its record.
+    """
+    return "new:" + _hash(key, origin)
+
+
 def digest(customer: str, product: str, action: str, units: int, outcome: str) -> int:
     """32 bits over what is billed, normalised; never over filled-in fields, which a retry fills in differently.
 

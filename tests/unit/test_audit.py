@@ -1,63 +1,18 @@
 """What an audit finds in topics that are known to the last record."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from meter.accounting.audit import Question, audit
 from meter.accounting.offsets import OffsetLedger, Span
 from meter.accounting.report import Findings
 from meter.accounting.usage import Row
 from meter.errors import Unavailable
-from meter.pipeline.event import Record
-from meter.pipeline.receipt import Owner, Receipt, encode
-from meter.pipeline.start import Bounds, Choice, CommitNote, Committed, encode_note
-from tests.records import FakeRecord, as_json
+from meter.pipeline.receipt import Owner
+from meter.pipeline.start import Choice, CommitNote
+from tests.kept_topics import OWNER, KeptTopics
 
-OWNER = Owner("meter", "http://provider", "sandbox")
 QUESTION = Question("t", "t-receipts", "t-dead-letters", OWNER)
-
-
-class Topics:
-    """One partition each: records by topic, and the group's commit."""
-
-    cluster_id = "cluster-1"
-
-    def __init__(self, committed: int, note: CommitNote | None = None) -> None:
-        self.logs: dict[str, list[FakeRecord]] = {"t": [], "t-receipts": [], "t-dead-letters": []}
-        self._committed = Committed(committed, encode_note(note or CommitNote()))
-
-    def add(self, topic: str, value: bytes | None, *headers: tuple[str, bytes]) -> int:
-        log = self.logs[topic]
-        log.append(FakeRecord(value, headers, offset=len(log)))
-        return len(log) - 1
-
-    def event(self, key: str, units: int = 1, customer: str = "cus_1") -> int:
-        return self.add("t", as_json({"customerRef": customer, "units": units, "idempotencyKey": key}))
-
-    def receipt(self, ends: Mapping[int, tuple[str, str]], owner: Owner = OWNER, **more: object) -> None:
-        keys, letters = [key for key, _ in ends.values()], "".join(end for _, end in ends.values())
-        receipt = Receipt(1, *owner, 0, "b", 0.0, list(ends), keys, letters, keys, [0] * len(keys), **more)  # type: ignore[arg-type]  # `undebited` alone
-        self.add("t-receipts", encode(receipt))
-
-    def dead_letter(self, origin: int, key: str = "", *more: tuple[str, bytes]) -> None:
-        said = {"meter-origin": f"t:0:{origin}", "meter-reason": "rejected", "meter-key": key}
-        self.add("t-dead-letters", b"x", *((name, text.encode()) for name, text in said.items()), *more)
-
-    async def partitions(self, topic: str) -> Sequence[int]:
-        return [0] if topic in self.logs else []
-
-    async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]:
-        return {number: Bounds(0, len(self.logs[topic])) for number in partitions}
-
-    async def offsets_at(self, topic: str, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]:
-        return {number: int(wall_seconds) for number in partitions if wall_seconds < len(self.logs[topic])}
-
-    async def committed(self, group: str, topic: str) -> Mapping[int, Committed]:
-        return {0: self._committed}
-
-    async def read(self, topic: str, ranges: Mapping[int, Bounds]) -> AsyncIterator[tuple[int, Sequence[Record]]]:
-        for partition, bounds in ranges.items():
-            yield partition, self.logs[topic][bounds.beginning : bounds.end]
 
 
 class Rows:
@@ -75,7 +30,7 @@ class Nobody:
         raise Unavailable("nobody answers")
 
 
-async def found(topics: Topics, provider: Rows | Nobody, question: Question = QUESTION) -> Findings:
+async def found(topics: KeptTopics, provider: Rows | Nobody, question: Question = QUESTION) -> Findings:
     return await audit(topics, question, provider, lambda what, done, total: None)
 
 
@@ -85,7 +40,7 @@ def row(key: str, units: int = 1, customer: str = "cus_1") -> Row:
 
 async def test_each_kind_of_end_counts_once() -> None:
     """Accepted over duplicate, however often a receipt says so; what is above the commit has not ended yet."""
-    topics = Topics(committed=3)
+    topics = KeptTopics(committed=3)
     topics.event("a", units=5)
     topics.event("a", units=5)
     topics.add("t", b"not json")
@@ -104,7 +59,7 @@ async def test_each_kind_of_end_counts_once() -> None:
 
 async def test_gaps_and_doubles_are_listed_with_their_offsets() -> None:
     """Neighbours as one span; nothing of it is good."""
-    topics = Topics(committed=5)
+    topics = KeptTopics(committed=5)
     for key in "abcde":
         topics.event(key)
     topics.receipt({3: ("d", "a")})
@@ -120,7 +75,7 @@ async def test_gaps_and_doubles_are_listed_with_their_offsets() -> None:
 
 async def test_receipts_of_others_and_of_an_older_topic_end_nothing() -> None:
     """W3, I1: another group's, and one whose key is not the record's."""
-    topics = Topics(committed=2)
+    topics = KeptTopics(committed=2)
     topics.event("a")
     topics.event("b")
     topics.receipt({0: ("a", "a")}, Owner("other", "http://provider", "sandbox"))
@@ -131,7 +86,7 @@ async def test_receipts_of_others_and_of_an_older_topic_end_nothing() -> None:
 
 async def test_a_provider_that_cannot_be_asked_is_not_verifiable() -> None:
     """Every offset has its end, which is all that is said; `agrees` it is not."""
-    topics = Topics(committed=1)
+    topics = KeptTopics(committed=1)
     topics.event("a")
     topics.receipt({0: ("a", "a")})
     findings = await found(topics, Nobody())
@@ -141,7 +96,7 @@ async def test_a_provider_that_cannot_be_asked_is_not_verifiable() -> None:
 
 async def test_the_provider_is_compared_key_by_key_and_in_sums() -> None:
     """Missing, twice, other units, and billed though dead-lettered: each is seen and none hides another."""
-    topics = Topics(committed=4)
+    topics = KeptTopics(committed=4)
     topics.event("missing")
     topics.event("twice", customer="cus_2")
     topics.event("other", units=3, customer="cus_3")
@@ -157,7 +112,7 @@ async def test_the_provider_is_compared_key_by_key_and_in_sums() -> None:
 
 async def test_one_key_in_two_places_is_one_event() -> None:
     """W10: the copy was answered `duplicate` by the provider, so both are receipted as accepted."""
-    topics = Topics(committed=2)
+    topics = KeptTopics(committed=2)
     topics.event("a", units=7)
     topics.event("a", units=7)
     topics.receipt({0: ("a", "a")})
@@ -169,7 +124,7 @@ async def test_one_key_in_two_places_is_one_event() -> None:
 
 async def test_a_redriven_event_ends_in_both_of_its_places() -> None:
     """The first record in the dead letters, the second accepted under the same key; a second death has a place too."""
-    topics = Topics(committed=3)
+    topics = KeptTopics(committed=3)
     topics.event("a")
     topics.event("a")
     topics.add("t", b"bad", ("meter-origin", b"t:0:9"))
@@ -183,7 +138,7 @@ async def test_a_redriven_event_ends_in_both_of_its_places() -> None:
 
 async def test_a_span_of_time_is_looked_at_alone() -> None:
     """In this topic a second is an offset; a key that was accepted outside of it contradicts no dead letter in it."""
-    topics = Topics(committed=4)
+    topics = KeptTopics(committed=4)
     for key in ("a", "b", "b", "d"):
         topics.event(key)
     topics.dead_letter(1, "b")
@@ -196,7 +151,7 @@ async def test_a_span_of_time_is_looked_at_alone() -> None:
 
 async def test_what_lies_before_a_chosen_start_is_no_gap() -> None:
     """`latest` was chosen when the topic held two records: they are counted apart."""
-    topics = Topics(3, CommitNote(Choice("latest", 2.0, 1)))
+    topics = KeptTopics(3, CommitNote(Choice("latest", 2.0, 1)))
     for key in "abc":
         topics.event(key)
     topics.receipt({2: ("c", "a")})

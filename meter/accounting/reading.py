@@ -1,0 +1,52 @@
+"""What accounting needs of Kafka, and whole topics through it with the progress told."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from meter.accounting.letters import Case, Cases, Place, read_letter
+from meter.pipeline.event import Record
+from meter.pipeline.start import Bounds, Committed
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is, and how much there is."""
+Chunk = tuple[int, Sequence[Record]]
+
+
+class Topics(Protocol):
+    """Topics and groups as they are kept; every method raises `Unavailable`."""
+
+    @property
+    def cluster_id(self) -> str: ...
+    async def partitions(self, topic: str) -> Sequence[int]: ...
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]: ...
+    async def offsets_at(self, topic: str, partitions: Iterable[int], wall_seconds: float) -> Mapping[int, int]: ...
+    async def committed(self, group: str, topic: str) -> Mapping[int, Committed]: ...
+    def read(self, topic: str, ranges: Mapping[int, Bounds]) -> AsyncIterator[Chunk]: ...
+    async def record_at(self, topic: str, partition: int, offset: int) -> Record | None: ...
+
+
+async def read_ranges(
+    topics: Topics, topic: str, ranges: Mapping[int, Bounds], what: str, progress: Progress
+) -> AsyncIterator[Chunk]:
+    """Records of these ranges in chunks of one partition; `what` they are is told to `progress`."""
+    total, done = sum(bounds.end - bounds.beginning for bounds in ranges.values()), 0
+    async for chunk in topics.read(topic, ranges):
+        yield chunk
+        done += len(chunk[1])
+        progress(what, done, total)
+
+
+async def read_whole(topics: Topics, topic: str, what: str, progress: Progress) -> AsyncIterator[Chunk]:
+    """A topic as of now; nothing when there is no such topic."""
+    ranges = await topics.bounds(topic, await topics.partitions(topic))
+    async for chunk in read_ranges(topics, topic, ranges, what, progress):
+        yield chunk
+
+
+async def read_cases(topics: Topics, topic: str, progress: Progress) -> list[Case]:
+    """The dead-letter topic by origin, without the events themselves: a million letters need not fit into memory."""
+    cases = Cases()
+    async for partition, records in read_whole(topics, topic, "dead letters", progress):
+        for record in records:
+            cases.add(read_letter(Place(topic, partition, record.offset), record.headers, record.value))
+    return cases.every()

@@ -1,0 +1,130 @@
+"""Which dead letters go back to the source topic, and as what: decided from plain values.
+
+A redriven event keeps the idempotency key that it had, whatever it was derived from, so that the event and its redriven
+self are copies of each other, for meter and for the provider. Sent twice it is billed once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from meter.accounting.letters import NOTE, Case, Letter, Place, place_of
+from meter.pipeline import identity, redriven
+from meter.pipeline.event import InvalidEvent, Origin, Record, decode
+from meter.pipeline.settlement import CONFLICT
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Skip(StrEnum):
+    """Why a letter stays where it is."""
+
+    ALREADY_REDRIVEN = "already_redriven"
+    ALREADY_BILLED = "already_billed"  # a receipt says so
+    CONFLICT = "conflict"  # another event was billed under its key
+    UNKNOWN_OUTCOME = "unknown_outcome"  # an earlier try may have been inserted after all
+    LOOPED = "looped"  # redriven too often
+    OTHER_TOPIC = "other_topic"  # it came from another topic than ours
+    STILL_INVALID = "still_invalid"  # it would die again at once
+    OUT_OF_RETENTION = "out_of_retention"  # it was cut, and its origin is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What may be redriven, beside the filter."""
+
+    topic: str
+    new_key: bool = False
+    """A conflict is billed as an event of its own."""
+    include_unknown: bool = False
+    """Also what may have been inserted by an earlier try."""
+    max_redrives: int = 3
+
+
+class Outgoing(NamedTuple):
+    """A record for the source topic."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    event_key: str
+
+
+class Note(NamedTuple):
+    """A record for the dead-letter topic: this letter was redriven."""
+
+    key: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Revived:
+    """The record as it would stand at its origin today."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def refuse(case: Case, rules: Rules) -> Skip | None:
+    """Why this case is not redriven, as far as its letter alone tells; None when it may be."""
+    letter = case.letter
+    origin = place_of(letter.origin)
+    if origin is None or origin.topic != rules.topic:
+        return Skip.OTHER_TOPIC
+    if not case.is_open:
+        return Skip.ALREADY_REDRIVEN
+    if letter.redrives >= rules.max_redrives:
+        return Skip.LOOPED
+    if letter.reason == CONFLICT and not rules.new_key:
+        return Skip.CONFLICT
+    if letter.is_unknown and not rules.include_unknown:
+        return Skip.UNKNOWN_OUTCOME
+    return None
+
+
+def revive(letter: Letter, record: Record, cluster_id: str, wall_seconds: float) -> Outgoing | Skip:
+    """What is sent for this letter: `record` is the letter's own, or for one that was cut the record at its origin."""
+    origin = place_of(letter.origin) or Place("", 0, 0)
+    past = redriven.past(record.headers)
+    foreign = [(name, value) for name, value in record.headers if not name.startswith("meter-")]
+    made_at = past.timestamp_milliseconds or record.timestamp or 0
+    given = [(redriven.KEY, _key(letter).encode())] if letter.key else []
+    as_it_was = _Revived(origin.offset, made_at, record.key, record.value, [*foreign, *given])
+    event = decode(as_it_was, Origin(cluster_id, origin.topic, origin.partition), wall_seconds)
+    if isinstance(event, InvalidEvent):
+        return Skip.STILL_INVALID
+    carried = {
+        redriven.ORIGIN: letter.origin,
+        redriven.KEY: event.key,
+        redriven.TIMESTAMP: str(made_at),
+        redriven.ATTEMPTS: str(letter.attempts),
+        redriven.REDRIVES: str(letter.redrives + 1),
+    }
+    headers = [*foreign, *((name, text.encode()) for name, text in carried.items())]
+    return Outgoing(origin.partition, record.key, record.value, headers, event.key)
+
+
+def note(letter: Letter, outgoing: Outgoing, at: str) -> Note:
+    """What is written beside the letter once its event is back in the source topic; `at` is ISO 8601 UTC."""
+    said = {
+        redriven.ORIGIN: letter.origin,
+        "meter-reason": letter.reason,
+        redriven.KEY: outgoing.event_key,
+        redriven.REDRIVES: str(letter.redrives + 1),
+        NOTE: at,
+    }
+    return Note(outgoing.key, [(name, text.encode()) for name, text in said.items()])
+
+
+def pause_seconds(sent: int, elapsed_seconds: float, per_second: float | None) -> float:
+    """How long to wait before the next record, so that no more than so many a second are sent."""
+    return 0.0 if per_second is None else max(0.0, sent / per_second - elapsed_seconds)
+
+
+def _key(letter: Letter) -> str:
+    return identity.of_conflict(letter.key, letter.origin) if letter.reason == CONFLICT else letter.key

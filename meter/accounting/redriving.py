@@ -1,0 +1,197 @@
+"""Dead letters on their way back: read, judged, sent, and noted down, in this order and in small steps.
+
+Whoever is killed between sending and noting sends again when run again: the same key, which is billed once.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from meter.accounting.letters import Case, Filter, Place, chosen, place_of
+from meter.accounting.offsets import Fingerprints, find, fingerprints
+from meter.accounting.reading import Progress, Topics, read_cases, read_ranges, read_whole
+from meter.accounting.redrive import Note, Outgoing, Rules, Skip, note, pause_seconds, refuse, revive
+from meter.clock import Clock
+from meter.pipeline import receipt as receipts
+from meter.pipeline.event import Record
+from meter.pipeline.receipt import ACCEPTED, Owner
+from meter.pipeline.start import Bounds
+from meter.pipeline.timestamps import format_utc
+
+REDRIVEN = "redriven"
+MOST_AT_ONCE = 500
+_STEP_SECONDS = 0.25
+
+
+class Sender(Protocol):
+    """Writes, every record acknowledged; raises `Unavailable`, `CommandFailed`."""
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> None:
+        """To the source topic."""
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """To the dead-letter topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is to be redriven, and how."""
+
+    dead_letter_topic: str
+    receipts_topic: str
+    owner: Owner
+    wanted: Filter
+    rules: Rules
+    per_second: float | None = None
+    dry_run: bool = False
+
+
+class Fate(NamedTuple):
+    """What became of one case: `redriven` (in a dry run: would be), or why not."""
+
+    origin: str
+    key: str
+    reason: str
+    result: str
+
+
+class Redriving:
+    """One run."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        sender: Sender,
+        errand: Errand,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]],
+        progress: Progress,
+    ) -> None:
+        self._topics = topics
+        self._sender = sender
+        self._errand = errand
+        self._clock = clock
+        self._sleep = sleep
+        self._progress = progress
+        self._fates: list[Fate] = []
+        self._ready: list[tuple[Case, Outgoing]] = []
+        self._cut: list[tuple[Case, str]] = []
+        self._sent = 0
+        self._candidates = 0
+        self._started_at = 0.0
+
+    async def run(self) -> list[Fate]:
+        """What became of every case that the filter takes."""
+        candidates = await self._candidates_by_place()
+        accepted = await self._accepted_keys() if candidates else np.zeros(0, np.uint64)
+        self._candidates = len(candidates)
+        self._started_at = self._clock.now().steady_seconds
+        topic = self._errand.dead_letter_topic
+        async for partition, records in read_ranges(
+            self._topics, topic, _ranges(candidates), "reading events", _nobody_listens
+        ):
+            for record in records:
+                case = candidates.get(Place(topic, partition, record.offset))
+                if case is not None and case.letter.is_cut:
+                    self._cut.append((case, _digest_of_whole(record)))
+                elif case is not None:
+                    await self._take(case, record, accepted)
+        for case, digest in self._cut:
+            await self._take(case, await self._whole(case, digest), accepted)
+        await self._flush()
+        return self._fates
+
+    async def _candidates_by_place(self) -> dict[Place, Case]:
+        errand, found = self._errand, {}
+        for case in chosen(await read_cases(self._topics, errand.dead_letter_topic, self._progress), errand.wanted):
+            why_not = refuse(case, errand.rules)
+            if why_not is None:
+                found[case.letter.found] = case
+            else:
+                self._end(case, case.letter.key, why_not)
+        return found
+
+    async def _accepted_keys(self) -> Fingerprints:
+        """What receipts call accepted, in order; eight bytes each."""
+        found = []
+        async for _, records in read_whole(self._topics, self._errand.receipts_topic, "receipts", self._progress):
+            for record in records:
+                receipt = receipts.decode(record.value)
+                if receipt is not None and receipt.owner == self._errand.owner:
+                    ends = zip(receipt.keys, receipt.ends, strict=True)
+                    found.append(fingerprints([key for key, end in ends if end == ACCEPTED]))
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+
+    async def _whole(self, case: Case, digest: str) -> Record | None:
+        """The event of a letter that was cut, from where its record was; only if it is the very same."""
+        place = place_of(case.letter.died)
+        if place is None or place.partition not in await self._topics.partitions(place.topic):
+            return None
+        record = await self._topics.record_at(*place)
+        return record if record is not None and _digest(record) == digest else None
+
+    async def _take(self, case: Case, record: Record | None, accepted: Fingerprints) -> None:
+        wall_seconds = self._clock.now().wall_seconds
+        if record is None:
+            self._end(case, case.letter.key, Skip.OUT_OF_RETENTION)
+            return
+        outgoing = revive(case.letter, record, self._topics.cluster_id, wall_seconds)
+        if isinstance(outgoing, Skip):
+            self._end(case, case.letter.key, outgoing)
+        elif find(accepted, fingerprints([outgoing.event_key]))[1][0]:
+            self._end(case, outgoing.event_key, Skip.ALREADY_BILLED)
+        else:
+            self._ready.append((case, outgoing))
+            if len(self._ready) >= self._at_once():
+                await self._flush()
+
+    async def _flush(self) -> None:
+        """Sends what is ready, and notes it down once all of it is acknowledged."""
+        ready, self._ready = self._ready, []
+        if ready and not self._errand.dry_run:
+            elapsed = self._clock.now().steady_seconds - self._started_at
+            await self._sleep(pause_seconds(self._sent, elapsed, self._errand.per_second))
+            await self._sender.send([outgoing for _, outgoing in ready])
+            at = format_utc(self._clock.now().wall_seconds)
+            await self._sender.note([note(case.letter, outgoing, at) for case, outgoing in ready])
+        for case, outgoing in ready:
+            self._end(case, outgoing.event_key, REDRIVEN)
+        self._sent += len(ready)
+        self._progress("redriving", self._sent, self._candidates)
+
+    def _at_once(self) -> int:
+        per_second = self._errand.per_second
+        return MOST_AT_ONCE if per_second is None else max(1, min(MOST_AT_ONCE, int(per_second * _STEP_SECONDS)))
+
+    def _end(self, case: Case, key: str, result: str) -> None:
+        self._fates.append(Fate(case.letter.origin, key, case.letter.reason, str(result)))
+
+
+def _ranges(candidates: dict[Place, Case]) -> dict[int, Bounds]:
+    """From the first to the last letter in each partition."""
+    found: dict[int, Bounds] = {}
+    for place in candidates:
+        old = found.get(place.partition, Bounds(place.offset, place.offset + 1))
+        found[place.partition] = Bounds(min(old.beginning, place.offset), max(old.end, place.offset + 1))
+    return found
+
+
+def _digest_of_whole(record: Record) -> str:
+    """SHA-256 of the value before it was cut, as the letter tells it."""
+    said = next((value for name, value in record.headers if name == "meter-truncated"), b"{}")
+    try:
+        return str(json.loads(said).get("sha256", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(record.value or b"").hexdigest()
+
+
+def _nobody_listens(what: str, done: int, total: int) -> None:
+    """The bar shows what was redriven, not what was read for it."""

@@ -1,0 +1,41 @@
+"""Which dead letters a command means: options that `list` and `redrive` share."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter.cli.moments import seconds_of
+
+if TYPE_CHECKING:  # see meter/cli/configuration.py
+    from meter.accounting.letters import Filter
+
+ReasonOption = Annotated[
+    list[str] | None,
+    typer.Option("--reason", help="Only this reason; `invalid` means every `invalid:...`. May be given again."),
+]
+CustomerOption = Annotated[
+    list[str] | None, typer.Option("--customer", help="Only events of this customer. May be given again.")
+]
+
+
+def letter_filter(
+    origins: Sequence[str],
+    reasons: Sequence[str] | None,
+    customers: Sequence[str] | None,
+    since: str | None,
+    until: str | None,
+    *,
+    open_only: bool = False,
+) -> "Filter":
+    """The filter; raises `UserMistake` for a time that is none."""
+    from meter.accounting.letters import Filter
+
+    return Filter(
+        origins=frozenset(origins),
+        reasons=frozenset(reasons or ()),
+        customers=frozenset(customers or ()),
+        since_seconds=seconds_of(since, "--from"),
+        until_seconds=seconds_of(until, "--to"),
+        open_only=open_only,
+    )

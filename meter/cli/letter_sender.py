@@ -1,0 +1,56 @@
+"""Redriven events into the source topic, notes of them into the dead-letter topic, every one acknowledged."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from meter.accounting.redrive import Note, Outgoing
+from meter.errors import CommandFailed
+from meter.settings import KafkaSettings
+
+
+class LetterSender:
+    """The `Sender` of a redrive."""
+
+    def __init__(self, client: AIOKafkaProducer, kafka: KafkaSettings, partitions: int) -> None:
+        self._client = client
+        self._kafka = kafka
+        self._partitions = partitions
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> None:
+        """Into the partition that each came from, where its copies are. Raises `CommandFailed`."""
+        topic = self._kafka.topic
+        if not self._partitions:
+            raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
+        await _acknowledged(
+            [
+                await self._client.send(
+                    topic,
+                    one.value,
+                    key=one.key,
+                    partition=one.partition if one.partition < self._partitions else None,
+                    headers=list(one.headers),
+                )
+                for one in outgoing
+            ],
+            topic,
+        )
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """Beside the letters. Raises `CommandFailed`."""
+        topic = self._kafka.dead_letter_topic
+        waiting = [await self._client.send(topic, b"", key=one.key, headers=list(one.headers)) for one in notes]
+        await _acknowledged(waiting, topic)
+
+
+async def _acknowledged(waiting: "Iterable[asyncio.Future[object]]", topic: str) -> None:
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    for result in results:
+        if isinstance(result, KafkaError):
+            raise CommandFailed(
+                f"topic {topic} did not take everything ({result}): run it again, nothing is lost or billed twice"
+            ) from result
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,120 @@
+"""`meter dead-letters redrive`: events whose cause was mended go back to the source topic, under their own keys."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
+from meter.cli.moments import SinceOption, UntilOption
+
+if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs
+    from meter.accounting.redriving import Errand, Fate
+    from meter.settings import KafkaSettings
+
+SHOWN = 20
+
+
+def redrive(
+    origins: Annotated[
+        list[str] | None, typer.Argument(metavar="[ORIGIN]...", help="topic:partition:offset; all that fit without.")
+    ] = None,
+    reason: ReasonOption = None,
+    customer: CustomerOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    per_second: Annotated[
+        float | None, typer.Option("--per-second", min=0.01, help="Send no more than so many events a second.")
+    ] = None,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Bill a `conflict` as an event of its own, under a new key.")
+    ] = False,
+    include_unknown: Annotated[
+        bool, typer.Option("--include-unknown", help="Also what the provider may have inserted before it died.")
+    ] = False,
+    max_redrives: Annotated[
+        int, typer.Option("--max-redrives", min=1, help="Leave alone what has come back so often.")
+    ] = 3,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send dead letters to the source topic again, each once, under the idempotency key that it had.
+
+    What was redriven is noted in the dead-letter topic: run it again after whatever stopped it, and the rest follows.
+    Events that receipts call billed, that would die again at once, or whose outcome nobody knows, stay.
+    """
+    from meter.accounting.redrive import Rules
+    from meter.accounting.redriving import Errand
+    from meter.daemon import owner
+
+    settings = read_settings(config)
+    errand = Errand(
+        settings.kafka.dead_letter_topic,
+        settings.kafka.receipts_topic,
+        owner(settings),
+        letter_filter(origins or [], reason, customer, since, until),
+        Rules(settings.kafka.topic, new_key, include_unknown, max_redrives),
+        per_second,
+        dry_run,
+    )
+    fates = asyncio.run(_run(settings.kafka, errand))
+    if as_json:
+        typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
+    else:
+        for line in described(fates, dry_run=dry_run):
+            typer.echo(line)
+
+
+def as_plain(fates: "Sequence[Fate]", *, dry_run: bool) -> dict[str, object]:
+    """Counts by result, and every letter with its own."""
+    return {
+        "dryRun": dry_run,
+        "results": dict(Counter(fate.result for fate in fates)),
+        "letters": [fate._asdict() for fate in fates],
+    }
+
+
+def described(fates: "Sequence[Fate]", *, dry_run: bool) -> Iterator[str]:
+    """Counts by result; in a dry run the first letters as well."""
+    from meter.accounting.redriving import REDRIVEN
+
+    if dry_run:
+        for fate in fates[:SHOWN]:
+            yield f"{fate.origin}  {fate.reason}  {fate.result}"
+        if len(fates) > SHOWN:
+            yield f"... and {len(fates) - SHOWN:,} more (--json has all)"
+    counts = Counter(fate.result for fate in fates)
+    yield f"{'would be redriven' if dry_run else 'redriven'}: {counts.pop(REDRIVEN, 0):,}"
+    for result, count in counts.most_common():
+        yield f"left alone, {result}: {count:,}{_hint(result)}"
+
+
+def _hint(result: str) -> str:
+    from meter.accounting.redrive import Skip
+
+    hints: dict[str, str] = {
+        Skip.CONFLICT: " (--new-key bills them as events of their own)",
+        Skip.UNKNOWN_OUTCOME: " (--include-unknown sends them; look for them at the provider first)",
+        Skip.LOOPED: " (--max-redrives allows more)",
+        Skip.OUT_OF_RETENTION: " (they were cut, and the source topic no longer has the whole)",
+    }
+    return hints.get(result, "")
+
+
+async def _run(kafka: "KafkaSettings", errand: "Errand") -> "list[Fate]":
+    from meter.accounting.redriving import Redriving
+    from meter.cli.broker import producer
+    from meter.cli.letter_sender import LetterSender
+    from meter.cli.progress import bars
+    from meter.clock import SystemClock
+    from meter.kafka.archive import open_archive
+
+    async with open_archive(kafka) as archive, producer(kafka) as client:
+        sender = LetterSender(client, kafka, len(await archive.partitions(kafka.topic)))
+        with bars() as progress:
+            return await Redriving(archive, sender, errand, SystemClock(), asyncio.sleep, progress).run()

@@ -1,0 +1,84 @@
+"""Dead letters on the real broker: the cause is mended, they are redriven, and each is billed once."""
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meter.demo.reconciliation import Billed
+from tests.brokers import Broker, MakeTopic
+from tests.integration.books import Planned, usage
+from tests.integration.daemon import BULK_ROUTE, Installation, installation
+from tests.waiting import eventually
+
+REFUSED = 120
+GOOD = 30
+
+pytestmark = pytest.mark.timeout(150)
+
+
+def without_an_id(number: int) -> Planned:
+    """An event whose identity is its place in the topic."""
+    value = json.dumps({"customerRef": "cus_refused", "units": 1 + number}).encode()
+    return Planned(number % 4, value, f"unknown-{number}", Billed("cus_refused", 1 + number))
+
+
+async def letters(place: Installation, command: str, *arguments: str) -> Any:
+    """What `meter dead-letters ... --json` says."""
+    program = place.start_program("letters", ["dead-letters", command, *arguments, "--json"])
+    assert await program.end(40) == 0, program.log
+    return json.loads(program.log)
+
+
+async def billed_units(place: Installation, customer: str) -> Sequence[int]:
+    """Units of every row of a customer."""
+    page = await place.sandbox.json("GET", "/sandbox/usages?limit=10000")
+    return sorted(row["units"] for row in page["usages"] if row["customerRef"] == customer)
+
+
+async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was_killed(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """L3: 120 events without ids are refused; the provider is mended; the redrive is killed half-way and run again, and
+    once more for nothing. Each has one row, and the audit agrees."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
+        await place.start_sandbox(refuse)
+        await place.start_meter()
+        for number in range(0, REFUSED, GOOD):  # few bad among many: else it looks as if the provider were unwell
+            await place.produce([usage(number * 10 + good) for good in range(3 * GOOD)])
+            await place.produce([without_an_id(bad) for bad in range(number, number + GOOD)])
+            await place.produce([usage(10_000 + number)])
+            await place.everything_ended()
+        assert await billed_units(place, "cus_refused") == []
+        listed = await letters(place, "list", "--reason", "rejected", "--customer", "cus_refused", "--open")
+        assert len(listed) == REFUSED
+        would = await letters(place, "redrive", "--dry-run")
+        assert would["results"] == {"redriven": REFUSED}
+
+        await place.sandbox.fail()
+        killed = place.start_program("redrive", ["dead-letters", "redrive", "--per-second", "40"])
+
+        async def some_are_billed() -> bool:
+            return len(await billed_units(place, "cus_refused")) >= 20
+
+        await eventually(some_are_billed, 30, "some are billed")
+        killed.signal(signal.SIGKILL)
+        await killed.end()
+        assert len(await billed_units(place, "cus_refused")) < REFUSED
+
+        rest = await letters(place, "redrive")
+        assert rest["results"]["redriven"] > 0
+        again = await letters(place, "redrive")
+        assert again["results"] == {"already_redriven": REFUSED}
+
+        async def all_are_billed() -> bool:
+            return len(await billed_units(place, "cus_refused")) >= REFUSED
+
+        await eventually(all_are_billed, 30, "all are billed")
+        assert await billed_units(place, "cus_refused") == [1 + number for number in range(REFUSED)]
+        audit = place.start_program("audit", ["audit"])
+        assert await audit.end(40) == 0, audit.log
