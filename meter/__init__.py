@@ -176,6 +176,8 @@ sandbox/               the provider in a box; imports nothing from the rest
   faults.py              lists of faults
   striking.py            answers as a fault says
   responses.py           answers that are none
+  demo_data.py           the world of the provider's examples
+  demo_sales.py          what was sold there
   controls.py            /sandbox/...
   mcp/                   the provider's tools
     parameters.py          what tools take, and how clients are told

@@ -38,10 +38,12 @@ async def client_of(
     sent_key: str = "sk_sandbox_test",
     peer: str = "127.0.0.1",
     knobs: Knobs = Knobs(),  # noqa: B008  # frozen
+    demo_data: bool = False,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a sandbox of its own, or of one over a `store` that stays open."""
     with closing(Store(counting=knobs.counting, key_life_seconds=knobs.key_life_seconds or None)) as empty:
-        sandbox = Sandbox(store or empty, key=key, faults=faults, knobs=knobs, now=clock or FixedClock())
+        now = clock or FixedClock()
+        sandbox = Sandbox(store or empty, key=key, faults=faults, knobs=knobs, now=now, demo_data=demo_data)
         transport = httpx.ASGITransport(app=sandbox, client=(peer, 40000))
         headers = {"authorization": f"Bearer {sent_key}"} if sent_key else {}
         async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:

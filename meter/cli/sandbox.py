@@ -34,6 +34,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8484,
     data: Annotated[Path | None, typer.Option(help="SQLite file that keeps everything; else memory does.")] = None,
     key: Annotated[str | None, typer.Option(help="The only secret key accepted; else any is.")] = None,
+    demo_data: Annotated[bool, typer.Option("--demo-data", help="Start with the world of the examples.")] = False,
     faults: Annotated[Path | None, typer.Option(help="JSON list of faults that are on from the start.")] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="MCP tools on stdin and stdout too, for a client.")] = False,
     config: ConfigOption = None,
@@ -43,6 +44,7 @@ def sandbox(
     Where the provider's behaviour is unknown, the \[sandbox] section of the configuration chooses it.
     """
     from meter.sandbox.app import Sandbox
+    from meter.sandbox.demo_data import NotEmptyError
     from meter.sandbox.knobs import BadKnobsError, read_knobs
     from meter.sandbox.server import CannotListenError, address, listen
     from meter.sandbox.store import CannotOpenError, Store
@@ -51,8 +53,9 @@ def sandbox(
     try:
         knobs = read_knobs(config_file(config), os.environ)
         store = Store(data, knobs.counting, knobs.key_life_seconds or None)
+        box = Sandbox(store, key=key, faults=first_faults, knobs=knobs, demo_data=demo_data)
         listening = listen(host, port)
-    except (BadKnobsError, CannotListenError, CannotOpenError) as error:
+    except (BadKnobsError, CannotListenError, CannotOpenError, NotEmptyError) as error:
         raise UserMistake(str(error)) from error
     welcome = _WELCOME.format(
         address=address(listening),
@@ -62,7 +65,6 @@ def sandbox(
     )
     typer.echo(welcome, err=stdio)  # on stdout a client reads nothing but its protocol
     with closing(store), listening:
-        box = Sandbox(store, key=key, faults=first_faults, knobs=knobs)
         asyncio.run(_for_a_client(box, listening, key) if stdio else _until_stopped(box, listening))
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from meter.sandbox import demo_data as demo
 from meter.sandbox.authentication import authenticate, environment_of
 from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
@@ -48,7 +50,8 @@ class Sandbox:
 
     `key` is the only one accepted (None: any); `now` tells Unix seconds; webhooks go through `outgoing`, usually the
     network. Setting `stopping` ends whatever a fault lets wait. Without a server that can reset connections, a cut
-    raises ConnectionCutError into the caller.
+    raises ConnectionCutError into the caller. `demo_data` fills an empty store with the world of the examples; raises
+    NotEmptyError when it holds another.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Sandbox:
         knobs: Knobs = Knobs(),  # noqa: B008  # frozen
         now: Callable[[], float] = time.time,
         outgoing: httpx.AsyncBaseTransport | None = None,
+        demo_data: bool = False,
     ) -> None:
         self.stopping = asyncio.Event()
         self._key = key
@@ -70,7 +74,9 @@ class Sandbox:
         self.jobs = Jobs(store, catalogue, now)
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
-        self._controls = Controls(store, catalogue, armed, faults)
+        fill: Callable[[float], None] = partial(demo.load, store, catalogue) if demo_data else lambda _: None
+        fill(now())
+        self._controls = Controls(store, catalogue, armed, faults, fill)
         overview = Overview(store, catalogue, self._controls.totals_shown, armed.shown)
         entries = provider_routes(recorder, store, catalogue, knobs)
         self._tool_routes = tool_routes(entries, store, catalogue, knobs)

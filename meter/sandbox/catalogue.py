@@ -10,7 +10,17 @@ import msgspec
 from meter.sandbox.announcements import Event, purchase_events
 from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.entries import AnyEntry, Customer, Intent, Plan, Product, Purchase, Session, Transaction
+from meter.sandbox.entries import (
+    AnyEntry,
+    Customer,
+    Intent,
+    Plan,
+    Product,
+    Purchase,
+    Reservation,
+    Session,
+    Transaction,
+)
 from meter.sandbox.ledger import Credit
 from meter.sandbox.payments import next_payment
 from meter.sandbox.store import Store
@@ -29,6 +39,7 @@ class Shelf:
         self.activations: dict[tuple[str, str], Session] = {}
         """The latest link of each customer and product under which a plan can be activated."""
         self.books = Books()
+        self.reservations: dict[str, Reservation] = {}
         self.intents: dict[str, Intent] = {}
         self.intents_by_key: dict[str, Intent] = {}
         self.purchases: dict[str, Purchase] = {}
@@ -56,6 +67,8 @@ class Shelf:
             case Intent():
                 self.intents[entry.reference] = entry
                 self.intents_by_key[entry.idempotency_key] = entry
+            case Reservation():
+                self.reservations[entry.reference] = entry
 
     def discard(self, entry: Product | Plan | Session) -> None:
         """Take an entry away; what points to it stays."""
@@ -88,6 +101,13 @@ class Shelf:
         if session.kind == "customer" and session.purpose == "activation":
             self.activations[session.customer_ref, session.product_ref or ""] = session
 
+    def reserved(self, what: str, name: str, moment: str) -> Reservation | None:
+        """The reservation that what is made at `moment` takes, to be kept together with it; None when there is none."""
+        found = self.reservations.get(Reservation.of(what, name, "").reference)
+        if found is None or found.taken_at is not None:
+            return None
+        return msgspec.structs.replace(found, taken_at=moment)
+
     def _place_purchase(self, purchase: Purchase) -> None:
         self.purchases[purchase.reference] = purchase
         self._purchases_by_customer.setdefault(purchase.customer_ref, {})[purchase.reference] = purchase
@@ -113,7 +133,16 @@ class Shelf:
 class Catalogue:
     """The shelves of both environments; what `put` has taken survives the process. `now` tells Unix seconds."""
 
-    KINDS: tuple[type[AnyEntry], ...] = (Customer, Product, Plan, Purchase, Session, Intent, Transaction)
+    KINDS: tuple[type[AnyEntry], ...] = (
+        Customer,
+        Product,
+        Plan,
+        Purchase,
+        Session,
+        Intent,
+        Transaction,
+        Reservation,
+    )
 
     def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store

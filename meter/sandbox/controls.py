@@ -14,7 +14,7 @@ GET    /sandbox/transactions?environment= {"transactions": [...]}
 POST   /sandbox/transactions              a payment: {"customerRef" or "purchaseRef", "amount", "status"?, ...}
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -45,12 +45,21 @@ _NAMES = {number: name for name, number in ENVIRONMENTS.items()}
 class Controls:
     """The control routes; `requests_total` counts what came to the provider's routes."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, faults: Faults, first_faults: Sequence[Fault]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        faults: Faults,
+        first_faults: Sequence[Fault],
+        fill: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`fill` puts what is there from the start into empty stores, at Unix seconds."""
         self.requests_total = 0
         self._store = store
         self._catalogue = catalogue
         self._faults = faults
         self._first_faults = first_faults
+        self._fill = fill
         self._checkout = Checkout(store, catalogue)
         self._transactions = Transactions(catalogue)
 
@@ -86,10 +95,11 @@ class Controls:
         page = [_shown(row) for row in rows]
         return Answer.of(200, {"usages": page, "next": rows[-1].row if rows else after})
 
-    def reset(self, _: Call) -> Answer:
-        """Forget usages, customers, products and counts; faults are those of the start again."""
+    def reset(self, call: Call) -> Answer:
+        """Forget usages, customers, products and counts; faults and demo data are those of the start again."""
         self._store.reset()
         self._catalogue.reload()
+        self._fill(call.now)
         self._faults.replace(self._first_faults)
         self.requests_total = 0
         return Answer.of(200, {"success": True})

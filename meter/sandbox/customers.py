@@ -28,10 +28,13 @@ class Customers:
         customer = read_customer(Reading(call.json()), call.now)
         shelf = self._catalogue[call.environment]
         earlier = shelf.customers_by_email.get(customer.email.lower())
-        if earlier is not None:
+        reserved = shelf.reserved("customer", customer.email.lower(), iso(call.now))
+        if reserved is not None:
+            customer = msgspec.structs.replace(customer, reference=reserved.gives)
+        elif earlier is not None:
             customer = _link(earlier, customer.external_ref)
         _check_unique(shelf, customer)
-        self._catalogue.put(call.environment, [customer])
+        self._catalogue.put(call.environment, [customer, *([reserved] if reserved else [])])
         return Answer.of(201, self._shown(call, customer))
 
     def ensure(self, call: Call) -> Answer:

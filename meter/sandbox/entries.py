@@ -221,4 +221,17 @@ class Transaction(msgspec.Struct, rename="camel", omit_defaults=True):
         return self.status == "succeeded" and not self.is_refund
 
 
-AnyEntry = Customer | Product | Plan | Purchase | Session | Intent | Transaction
+class Reservation(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A reference that waits for what is made next: `reference` says for what, `gives` is given to it, once."""
+
+    reference: str
+    gives: str
+    taken_at: str | None = None
+
+    @classmethod
+    def of(cls, what: str, name: str, gives: str) -> "Reservation":
+        """For the next `what` of that name: customer (its email), product (its name), refund (of which payment)."""
+        return cls(reference=f"{what} {name}", gives=gives)
+
+
+AnyEntry = Customer | Product | Plan | Purchase | Session | Intent | Transaction | Reservation

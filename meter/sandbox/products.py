@@ -25,8 +25,12 @@ class Products:
     def create(self, call: Call) -> Answer:
         """`POST /v1/sdk/products`."""
         product = read_product(Reading(call.json()), call.now)
-        self._catalogue.put(call.environment, [product])
-        return Answer.of(201, shown(product, self._catalogue[call.environment]))
+        shelf = self._catalogue[call.environment]
+        reserved = shelf.reserved("product", product.name, iso(call.now))
+        if reserved is not None:
+            product = msgspec.structs.replace(product, reference=reserved.gives)
+        self._catalogue.put(call.environment, [product, *([reserved] if reserved else [])])
+        return Answer.of(201, shown(product, shelf))
 
     def page(self, call: Call) -> Answer:
         """`GET /v1/sdk/products?limit=&offset=&search=&status=&isMcpPay=`."""

@@ -36,9 +36,12 @@ class Refunds:
             raise ProviderError(404, f"Transaction with reference {reference} not found")
         left = shelf.books.refundable(source)
         refund = _refund(source, _checked(source, amount, left), reason, iso(call.now))
+        reserved = shelf.reserved("refund", reference, iso(call.now))
+        if reserved is not None:
+            refund = msgspec.structs.replace(refund, reference=reserved.gives)
         ended = _ended(shelf, source, refund.created_at) if refund.amount == left else []
         taken = self._taken(call, source, refund) if source.type == "topup" else []
-        self._catalogue.put(call.environment, [refund, *ended], taken)
+        self._catalogue.put(call.environment, [refund, *ended, *([reserved] if reserved else [])], taken)
         return Answer.of(201, shown(refund))
 
     def _taken(self, call: Call, source: Transaction, refund: Transaction) -> list[Credit]:
@@ -46,8 +49,6 @@ class Refunds:
         customer_ref = source.customer_ref or ""
         balance = self._ledger.balance(call.environment, customer_ref)
         amount = min(refund.amount * CREDITS_PER_MINOR_UNIT, max(balance, 0))
-        if not amount:
-            return []
         return [Credit(call.environment, customer_ref, "REFUND", -amount, balance - amount, call.now)]
 
 

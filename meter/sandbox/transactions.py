@@ -95,7 +95,7 @@ def _read(body: Reading, now: float) -> Transaction:
     """A payment from a checked body. Raises ProviderError (400)."""
     reference = body.text("reference", min_length=1)
     fields: dict[str, Any] = {
-        "type": body.choice("type", ("purchase", "renewal", "topup")) or "purchase",
+        "type": body.choice("type", ("purchase", "renewal", "topup", "usage")) or "purchase",
         "status": body.choice("status", ("succeeded", "failed")) or "succeeded",
         "amount": body.integer("amount", 1, MAX_AMOUNT, required=True),
         "purchase_ref": body.text("purchaseRef", min_length=1),
