@@ -19,10 +19,10 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras -
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-keep test lint format bench simulate lock clean
+.PHONY: help install demo demo-keep test lint format bench bench-sandbox simulate lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(INSTALLED) ## Make .venv with meter and everything pinned in requirements/dev.txt
 
@@ -53,6 +53,9 @@ format: install ## Mend what can be mended of style and format
 
 bench: install ## Events per CPU second: bare consumer loop and whole pipeline
 	.venv/bin/python -m bench.throughput
+
+bench-sandbox: install ## Usages per CPU second that the sandbox takes
+	.venv/bin/python -m bench.sandbox
 
 simulate: install ## The machine against a model of Kafka and provider: 10,000 fault schedules in virtual time
 	.venv/bin/python -m tests.simulation.simulate

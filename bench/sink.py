@@ -8,7 +8,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Mapping
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -64,10 +64,17 @@ class Sink:
         return self._accepted[len(events)]
 
 
+class Answering(Protocol):
+    """Anything that has an answer ready."""
+
+    def answer(self, request_line: bytes, body: bytes, /) -> bytes:
+        """The whole response to one request."""
+
+
 class Connection(asyncio.Protocol):
     """HTTP/1.1 with Content-Length, one request at a time."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Answering) -> None:
         self._sink = sink
         self._pieces: list[bytes] = []
         self._missing_bytes = 0

@@ -12,6 +12,7 @@ from meter.sandbox.entries import Purchase
 from meter.sandbox.ledger import Credit
 
 METER_NAME = "requests"
+DEBITED = "customer.credit.debited"
 _CREDIT_EVENTS = {"GRANT": "granted", "TOPUP": "topped_up", "USAGE": "debited"}
 _STATUS_EVENTS = ("active", "cancelled", "expired", "refunded", "suspended", "past_due")
 

@@ -10,6 +10,7 @@ import msgspec
 
 from meter.sandbox.announcements import Event
 from meter.sandbox.calls import LIVE
+from meter.sandbox.open_debits import OpenDebits
 
 OUTBOX_SCHEMA = """
 CREATE TABLE IF NOT EXISTS webhook_endpoints (
@@ -74,6 +75,7 @@ class Outbox:
         self.written: Callable[[], None] = lambda: None
         """Called whenever something may be due earlier than before."""
         self._db = db
+        self._open = OpenDebits()
         self._random = Random(0)  # noqa: S311  # no secret depends on it
 
     def load(self) -> None:
@@ -92,17 +94,17 @@ class Outbox:
 
     def tell(self, events: Sequence[Event]) -> None:
         """Write events for those who want them, as part of the transaction that is open."""
-        rows = []
         for event in events:
-            wanted = [endpoint for endpoint in self.endpoints.values() if endpoint.wants(event)]
-            if wanted:
-                event_id = f"evt_{secrets.token_hex(12)}"
-                body = msgspec.json.encode(envelope(event, event_id))
-                due_at = event.at + (self.delay_seconds and self._random.uniform(0, self.delay_seconds))
-                rows += [(endpoint.reference, event_id, event.type, body, event.at, due_at) for endpoint in wanted]
-        if rows:
-            self._db.executemany(_INSERT, rows)
+            event_id = f"evt_{secrets.token_hex(12)}"
+            for endpoint in self.endpoints.values():
+                if endpoint.wants(event):
+                    self._write(endpoint.reference, event, event_id)
+        if events:
             self.written()
+
+    def rolled_back(self) -> None:
+        """The transaction in which something was told has failed."""
+        self._open.clear()
 
     def keep(self, endpoint: Endpoint) -> None:
         """A new endpoint, or one that has changed."""
@@ -127,6 +129,7 @@ class Outbox:
         self._db.execute("DELETE FROM deliveries")
         self._db.execute("DELETE FROM webhook_endpoints")
         self.endpoints.clear()
+        self._open.clear()
         self.configure(self._configured)
 
     def forget(self, reference: str) -> None:
@@ -137,14 +140,17 @@ class Outbox:
         )
         self.endpoints.pop(reference, None)
 
-    def due(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
-        """Up to `limit` deliveries that are due, first those that have been due for longest."""
+    def take(self, endpoint: str, now: float, limit: int) -> list[Delivery]:
+        """Up to `limit` deliveries that are due, first those that have been due for longest; they change no more."""
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM deliveries WHERE endpoint = ? AND state = 'waiting' AND due_at <= ?"  # noqa: S608  # constant
             " ORDER BY due_at, row LIMIT ?",
             (endpoint, now, limit),
         )
-        return [Delivery(*row) for row in rows]
+        taken = [Delivery(*row) for row in rows]
+        for delivery in taken:
+            self._open.close(delivery.row)
+        return taken
 
     def next_due(self, endpoint: str) -> float | None:
         """When the next delivery is due, in Unix seconds; None when none waits."""
@@ -177,10 +183,25 @@ class Outbox:
         self.written()
         return changed
 
+    def _write(self, endpoint: str, event: Event, event_id: str) -> None:
+        """A row, or more in one that nobody has begun to send."""
+        debit = self._open.grown(endpoint, event)
+        if debit is not None:
+            body = _encoded(debit.event, debit.event_id)
+            self._db.execute("UPDATE deliveries SET body = ? WHERE row = ?", (body, debit.row))
+            return
+        due_at = event.at + (self.delay_seconds and self._random.uniform(0, self.delay_seconds))
+        values = (endpoint, event_id, event.type, _encoded(event, event_id), event.at, due_at)
+        self._open.open(endpoint, self._db.execute(_INSERT, values).lastrowid or 0, event_id, event)
+
     def after(self, row: int, limit: int) -> list[Delivery]:
         """Up to `limit` deliveries behind `row`, in the order in which they were written."""
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE row > ? ORDER BY row LIMIT ?", (row, limit))  # noqa: S608  # constant
         return [Delivery(*found) for found in rows]
+
+
+def _encoded(event: Event, event_id: str) -> bytes:
+    return msgspec.json.encode(envelope(event, event_id))
 
 
 def envelope(event: Event, event_id: str) -> dict[str, Any]:

@@ -272,6 +272,7 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self.outbox.rolled_back()
             raise
         self._db.execute("COMMIT")
 

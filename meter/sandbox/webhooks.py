@@ -121,7 +121,7 @@ class Webhooks:
         """Send a batch of what is due to one endpoint."""
         now = self._now()
         self._last_go[endpoint.reference] = now
-        batch = self._outbox.due(endpoint.reference, now, BATCH)
+        batch = self._outbox.take(endpoint.reference, now, BATCH)
         if self._manner.shuffled:
             self._random.shuffle(batch)
         for delivery in batch:

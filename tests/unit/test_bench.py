@@ -6,8 +6,10 @@ from typing import cast
 import msgspec
 import pytest
 
+from bench import sandbox
 from bench.bare_loop import BareFigures
 from bench.events import EVENT_BYTES, customer_of, event
+from bench.hooks import Hooks
 from bench.limits_load import LimitsFigures
 from bench.report import Round, faults, report
 from bench.rounds import MeterFigures
@@ -79,3 +81,25 @@ def test_the_ratio_compares_cpu_with_cpu() -> None:
     summary = {one.name: one.median for one in report(1000, pinned=True, rounds=[figures(1000, 1000)]).summary}
     assert summary["meter / bare loop, in CPU"] == pytest.approx(0.125)
     assert summary["meter: events per CPU second"] == pytest.approx(125)
+
+
+def test_the_receiver_of_webhooks_counts_an_event_once() -> None:
+    """Repeats are allowed and add nothing; what is no debit is counted apart."""
+    hooks = Hooks()
+    for event_id, kind in (("evt_1", "debited"), ("evt_1", "debited"), ("evt_2", "debited"), ("evt_3", "granted")):
+        told = {"id": event_id, "type": f"customer.credit.{kind}", "data": {"object": {"amount": -5}}}
+        hooks.answer(b"POST / HTTP/1.1", msgspec.json.encode(told))
+    assert (hooks.webhooks, hooks.debited, hooks.others) == (3, 10, 1)
+
+
+def test_a_bulk_call_of_the_sandbox_bench_is_a_thousand_distinct_events() -> None:
+    """Else the sandbox would be measured at answering repeats."""
+    keys = [each["idempotencyKey"] for body in sandbox.bulk_bodies(2) for each in msgspec.json.decode(body)["events"]]
+    assert len(keys) == len(set(keys)) == 2000
+
+
+@pytest.mark.parametrize(("cpu_seconds", "verdict"), [(4.9, 0), (5.1, 1)])
+def test_a_sandbox_that_is_too_slow_fails_the_bench(cpu_seconds: float, verdict: int) -> None:
+    """20,000 events per CPU second are wanted of every setting."""
+    found = sandbox.Figures(sandbox.SETTINGS[0], 100_000, cpu_seconds, 1.0, 0.0, 1.0, 0, 0.0)
+    assert sandbox.too_slow([found]) == verdict

@@ -7,8 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from meter.sandbox.announcements import Event
 from meter.sandbox.app import Sandbox
+from meter.sandbox.calls import SANDBOX
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.ledger import Credit
 from meter.sandbox.retries import next_go
 from meter.sandbox.store import Store
 from tests.sandboxes import (
@@ -175,6 +178,52 @@ async def test_a_bulk_call_is_one_debit_for_each_customer() -> None:
         assert await here.told() == ["customer.credit.debited"]
         (debit,) = here.receiver.objects("customer.credit.debited")
         assert (debit["amount"], debit["credits"]) == (-10_000, 90_000)
+
+
+async def test_debits_that_wait_are_added_up() -> None:
+    """Until somebody begins to send them; what was told of the customer in between keeps its place."""
+    async with world() as here:
+        await on_credits(here, 1000)
+        for _ in range(3):
+            await here.client.post(USAGES, json=event())
+        await grant(here.client, 7)
+        for _ in range(2):
+            await here.client.post(USAGES, json=event())
+        debited, granted = "customer.credit.debited", "customer.credit.granted"
+        assert await here.told() == [debited, granted, debited]
+        await here.client.post(USAGES, json=event())
+        assert await here.told() == [debited]
+        debits = [(each["amount"], each["credits"]) for each in here.receiver.objects(debited)]
+        assert debits == [(-30, 970), (-20, 957), (-10, 947)]
+
+
+async def test_a_debit_that_has_failed_is_not_added_to() -> None:
+    """An event that was sent once is the same each time it comes."""
+    async with world() as here:
+        await on_credits(here, 1000)
+        here.receiver.status = 500
+        await here.client.post(USAGES, json=event())
+        await here.told()
+        await here.client.post(USAGES, json=event())
+        here.clock.now += 300
+        await here.told()
+        debits = [(each["amount"], each["credits"]) for each in here.receiver.objects("customer.credit.debited")]
+        assert sorted(debits) == [(-10, 980), (-10, 990), (-10, 990)]
+
+
+async def test_what_was_not_kept_is_not_told() -> None:
+    """A transaction that fails takes its events with it, and those that were to grow are as before."""
+    with closing(Store()) as store:
+        async with world(store) as here:
+            await on_credits(here, 1000)
+            await here.client.post(USAGES, json=event())
+            debit = Credit(SANDBOX, CUSTOMER, "USAGE", -10, 980, NOW)
+            with pytest.raises(TypeError):
+                store.put_objects(SANDBOX, [], [debit], [Event(SANDBOX, "x", NOW, {"customer": object()})])
+            await here.client.post(USAGES, json=event())
+            await here.told()
+            debits = [(each["amount"], each["credits"]) for each in here.receiver.objects("customer.credit.debited")]
+            assert debits == [(-10, 990), (-10, 980)]
 
 
 async def test_what_changes_nothing_is_not_told() -> None:
