@@ -24,6 +24,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   retry.py               when to try again
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
+  verdicts.py            what becomes of an event on that way
   dispatch.py            the way to the provider and back
   redriven.py            what a record carries that was dead-lettered before
   receipt.py             what was accepted, as it is kept in Kafka

@@ -40,6 +40,9 @@ class Readings:
     """Partition -> records behind its end."""
     commit_age_seconds: float | None = None
     """Since the last accepted commit."""
+    in_flight_limit: int = 0
+    """Requests to the provider that may be under way now."""
+    poison_events: int = 0
     dedupe_ids: int = 0
     limits_entries: int = 0
 
@@ -160,5 +163,11 @@ def _levels(readings: Readings) -> Iterable[Metric]:
         yield GaugeMetricFamily(
             "meter_commit_age_seconds", "Since the last accepted commit", readings.commit_age_seconds
         )
+    yield GaugeMetricFamily(
+        "meter_billing_in_flight_limit", "Requests that may be under way to the provider", readings.in_flight_limit
+    )
+    yield GaugeMetricFamily(
+        "meter_billing_poison_events", "Events that fail alone while others are accepted", readings.poison_events
+    )
     yield GaugeMetricFamily("meter_dedupe_ids", "Accepted ids remembered", readings.dedupe_ids)
     yield GaugeMetricFamily("meter_limits_entries", "Snapshots in the limits cache", readings.limits_entries)

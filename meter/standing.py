@@ -6,9 +6,11 @@ from typing import Any
 from meter import health
 from meter.clock import Clock
 from meter.metrics import Metrics, Readings
+from meter.pipeline.event import UsageEvent
 from meter.pipeline.machine import Machine
 from meter.worker import Worker
 
+MAX_POISON_SHOWN = 20
 STALLED_LOOP_SECONDS = 10.0
 """The worker asks the machine at least once a second; so much later its task is gone or blocked."""
 
@@ -64,7 +66,13 @@ class Standing:
         return {
             "events": self._machine.counts.events(),
             "partitions": [self._partition(partition) for partition in sorted(self._machine.assignment.partitions())],
-            "billing": {"state": gate.state(), "reason": gate.paused, "detail": gate.detail},
+            "billing": {
+                "state": gate.state(),
+                "reason": gate.paused,
+                "detail": gate.detail,
+                "in_flight_limit": gate.limit(),
+                "poison": [_origin(event) for event in self._machine.poison()[:MAX_POISON_SHOWN]],
+            },
             "batches": dict(self._machine.counts.batches),
             "units_accepted": self._machine.counts.units_accepted,
             "not_debited": dict(self._machine.counts.not_debited),
@@ -95,6 +103,8 @@ class Standing:
         return Readings(
             lags={one["partition"]: one["lag"] for one in every if one["lag"] is not None},
             commit_age_seconds=None if committed_at < 0 else self._seconds_since(committed_at),
+            in_flight_limit=self._machine.gate.limit(),
+            poison_events=len(self._machine.poison()),
             dedupe_ids=len(self._machine.window),
             limits_entries=len(self.limits),
         )
@@ -143,3 +153,7 @@ class Standing:
 
     def _seconds_since(self, steady_seconds: float) -> float:
         return self._clock.now().steady_seconds - steady_seconds
+
+
+def _origin(event: UsageEvent) -> str:
+    return f"{event.partition}:{event.record.offset}"

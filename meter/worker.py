@@ -53,6 +53,7 @@ class Worker:
         self._stepped = asyncio.Event()
         self._paused: tuple[frozenset[int], Set[int]] = (frozenset(), frozenset())
         self._known_state: tuple[str, str | None] = ("ok", None)
+        self._poison_said: set[tuple[int, int]] = set()
         self._tasks = asyncio.TaskGroup()
         self._advanced_at = clock.now().steady_seconds
         self._errands = Errands(
@@ -201,6 +202,7 @@ class Worker:
             except Unavailable:
                 self.ends = {}
             self._look_for_stalls()
+            self._name_poison()
             try:
                 async with asyncio.timeout(self._ends_every_seconds):
                     await self._assignment_changed.wait()
@@ -212,6 +214,14 @@ class Worker:
         stalled = self._stalls.look(self.behind(), self.ends, self._clock.now().steady_seconds)
         if stalled:
             raise Unavailable(f"partitions {stalled} have records and none arrives: the client is made anew")
+
+    def _name_poison(self) -> None:
+        """Each once: an event that the provider never answers for, however often it is asked."""
+        poison = {(event.partition, event.record.offset): event for event in self._machine.poison()}
+        for origin in poison.keys() - self._poison_said:
+            event = poison[origin]
+            log.error("event.poison", partition=origin[0], offset=origin[1], key=event.key, attempts=event.attempts)
+        self._poison_said = set(poison)
 
     # The end
 

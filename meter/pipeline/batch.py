@@ -18,6 +18,7 @@ class Batch(msgspec.Struct, eq=False):
     not_before: float = 0.0  # steady seconds
     cool_at: float = 0.0  # steady seconds; until then the provider may still be inserting an earlier try
     started_at: float = 0.0  # steady seconds
+    first_failed_at: float | None = None  # steady seconds
     first_refused_at: float | None = None  # steady seconds; of a batch of one event
 
     def body_bytes(self) -> int:
@@ -30,4 +31,12 @@ class Batch(msgspec.Struct, eq=False):
 
     def part(self, name: str, events: Sequence[UsageEvent]) -> "Batch":
         """Some of its events as a batch of their own, with this one's past."""
-        return Batch(name, list(events), self.trigger, 0, self.not_before, self.cool_at)
+        return Batch(
+            name,
+            list(events),
+            self.trigger,
+            self.failures,
+            self.not_before,
+            self.cool_at,
+            first_failed_at=self.first_failed_at,
+        )

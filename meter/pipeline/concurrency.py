@@ -1,4 +1,7 @@
-"""How many requests may be in flight: all while the provider is well, one at a time while it is not.
+"""How many requests may be in flight: as many as the provider bears, one at a time while it is not well.
+
+The number adapts as TCP does: every accepted request adds a little, every sign of too much (a failure, an answer
+that took far longer than usual) takes half away, once for all requests that were under way together.
 
 Nothing is sent before `opens_at`. A provider that fails gets single requests until one succeeds; one that
 refuses us altogether (key, address, or most events) gets single probes, and the reason stands in the status.
@@ -10,6 +13,11 @@ from meter.pipeline.retry import Chance, backoff_seconds, retry_seconds
 
 MASS_REFUSAL = "mass_refusal"
 PROBE_LIMIT_SECONDS = 10.0
+SLOW_SECONDS = 0.5
+"""An answer within this is never too slow, however quick the ones before it: batches differ in size."""
+SLOW_RATIO = 2.0
+USUAL_WEIGHT = 0.1
+"""What one answer adds to what is usual; a provider that stays slower becomes usual, and gets more again."""
 
 BillingState = Literal["ok", "retrying", "paused"]
 
@@ -21,6 +29,9 @@ class Gate:
         self._max_in_flight = max_in_flight
         self._chance = chance
         self._failures = 0
+        self._bearable = float(max_in_flight)
+        self._reduced_at = float("-inf")
+        self._usual_seconds: float | None = None
         self.paused: str | None = None
         """Why nothing but probes is sent, or None."""
         self.detail = ""
@@ -35,23 +46,28 @@ class Gate:
 
     def limit(self) -> int:
         """How many requests may be in flight."""
-        return 1 if self._failures else self._max_in_flight
+        return 1 if self._failures else int(self._bearable)
 
-    def accepted(self) -> None:
-        """An event was accepted: whatever it was, it is over."""
-        self._failures = 0
-        self.paused = None
-        self.detail = ""
-        self.opens_at = 0.0
+    def accepted(self, started_at: float, steady_seconds: float) -> None:
+        """The events of a request were accepted: whatever it was, it is over."""
+        self._recover()
+        took_seconds = steady_seconds - started_at
+        usual = self._usual_seconds or took_seconds
+        self._usual_seconds = usual + USUAL_WEIGHT * (took_seconds - usual)
+        if took_seconds > max(SLOW_SECONDS, SLOW_RATIO * usual):
+            self._reduce(started_at, steady_seconds)
+        else:
+            self._bearable = min(self._max_in_flight, self._bearable + 1.0 / self._bearable)
 
     def understood(self) -> None:
         """The provider answered for the events themselves: it is there and knows us, but may refuse most of them."""
         if self.paused != MASS_REFUSAL:
-            self.accepted()
+            self._recover()
 
-    def failed(self, detail: str, retry_after_seconds: float | None, steady_seconds: float) -> None:
+    def failed(self, detail: str, retry_after_seconds: float | None, started_at: float, steady_seconds: float) -> None:
         """A request failed for a reason that may pass by itself."""
         self._failures += 1
+        self._reduce(started_at, steady_seconds)
         self.detail = detail
         wait = retry_seconds(
             self._failures, self._chance, outcome_unknown=False, retry_after_seconds=retry_after_seconds
@@ -66,3 +82,14 @@ class Gate:
         wait = 0.25 + backoff_seconds(self._failures, self._chance, limit_seconds=PROBE_LIMIT_SECONDS)
         self.opens_at = max(self.opens_at, steady_seconds + wait)
         return news
+
+    def _recover(self) -> None:
+        self._failures = 0
+        self.paused = None
+        self.detail = ""
+        self.opens_at = 0.0
+
+    def _reduce(self, started_at: float, steady_seconds: float) -> None:
+        if started_at >= self._reduced_at:  # what was under way then says nothing about what is borne now
+            self._bearable = max(1.0, self._bearable / 2)
+            self._reduced_at = steady_seconds

@@ -6,7 +6,6 @@ Every event that was handed over leaves in exactly one of three ways: accepted, 
 
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import BatchLimits, Buffer
@@ -16,29 +15,13 @@ from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
-from meter.pipeline.timestamps import MAX_AGE_SECONDS
+from meter.pipeline.verdicts import Parked, Verdicts, take_expired
 
 MIN_BODY_BYTES = 2_000
 """Below this a learned body limit stops shrinking: it would be one event or the provider's mistake."""
 BODY_LIMIT_GROWTH = 1.05
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """An event that ends in the dead letters, and why."""
-
-    event: UsageEvent
-    reason: str
-    detail: str
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """What became of events since it was last asked."""
-
-    accepted: list[tuple[Batch, Accepted]] = field(default_factory=list)
-    parked: list[Parked] = field(default_factory=list)
-    freed: list[UsageEvent] = field(default_factory=list)
+POISON_FAILURES = 5
+"""A batch that fails so often while others succeed has an event in it that no provider will ever answer for."""
 
 
 class Dispatch:
@@ -115,7 +98,7 @@ class Dispatch:
             batch = self._probe(now) if self.gate.paused == MASS_REFUSAL else self._pick(now, draining=draining)
             if batch is None:
                 return None
-            self._expire(batch, now)
+            self._verdicts.parked.extend(take_expired(batch, now.wall_seconds))
             if batch.events:
                 batch.started_at = now.steady_seconds
                 self._in_flight[batch.name] = batch
@@ -134,6 +117,11 @@ class Dispatch:
                 self._verdicts.freed.extend(batch.events)
         verdicts, self._verdicts = self._verdicts, Verdicts()
         return verdicts
+
+    def poison(self) -> list[UsageEvent]:
+        """Events that fail alone, again and again, while others are accepted; they go on being tried."""
+        waiting = (*self._queue, *self._in_flight.values())
+        return [batch.events[0] for batch in waiting if len(batch.events) == 1 and self._is_poison(batch)]
 
     def has_only_refused(self) -> bool:
         """Nothing is left to send but what was refused before."""
@@ -206,23 +194,11 @@ class Dispatch:
             batch = batch.part(self._new_name(), batch.events[:1])
         return batch
 
-    def _expire(self, batch: Batch, now: Now) -> None:
-        """What became too old while it waited is parked: it would cost the others of its batch their turn."""
-        limit = now.wall_seconds - MAX_AGE_SECONDS
-        if batch.oldest_seconds() >= limit:
-            return
-        for event in batch.events:
-            if event.timestamp_seconds < limit:
-                self._verdicts.parked.append(
-                    Parked(event, "expired", "became too old for the provider while it was held")
-                )
-        batch.events = [event for event in batch.events if event.timestamp_seconds >= limit]
-
     # Judging
 
     def _accepted(self, batch: Batch, outcome: Accepted, now: Now) -> None:
         was_mass = self.gate.paused == MASS_REFUSAL
-        self.gate.accepted()
+        self.gate.accepted(batch.started_at, now.steady_seconds)
         self.refusals.accepted(batch.events, batch.started_at)
         self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
@@ -280,10 +256,16 @@ class Dispatch:
             self._requeue(batch.part(self._new_name(), half), steady_seconds, first=True)
 
     def _failed(self, batch: Batch, outcome: TryAgain, steady_seconds: float) -> None:
+        """The batch is tried again; one that fails alone is split until the event to blame stands alone."""
         batch.failures += 1
-        self.gate.failed(outcome.detail, outcome.retry_after_seconds, steady_seconds)
+        if batch.first_failed_at is None:
+            batch.first_failed_at = steady_seconds
+        is_poison = self._is_poison(batch)
+        if not is_poison or outcome.retry_after_seconds is not None:
+            self.gate.failed(outcome.detail, outcome.retry_after_seconds, batch.started_at, steady_seconds)
+        is_split = is_poison and len(batch.events) > 1
         wait = retry_seconds(
-            batch.failures,
+            1 if is_split else batch.failures,
             self._chance,
             outcome_unknown=outcome.outcome_unknown,
             retry_after_seconds=outcome.retry_after_seconds,
@@ -293,7 +275,16 @@ class Dispatch:
             batch.cool_at = steady_seconds + UNKNOWN_OUTCOME_PAUSE_SECONDS
             for event in batch.events:
                 event.unknown = True
-        self._requeue(batch, steady_seconds)
+        if is_split:
+            batch.failures = POISON_FAILURES - 1  # one more is enough to split the half with the event to blame
+            self._halve(batch, steady_seconds)
+        else:
+            self._requeue(batch, steady_seconds)
+
+    def _is_poison(self, batch: Batch) -> bool:
+        """It has failed again and again, and others were accepted meanwhile: the provider is well."""
+        first = batch.first_failed_at
+        return batch.failures >= POISON_FAILURES and first is not None and self.refusals.has_accepted_since(first)
 
     def _requeue(self, batch: Batch, steady_seconds: float, *, first: bool = False) -> None:
         """Back into the queue, without the events whose assignment is over."""

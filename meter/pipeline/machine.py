@@ -220,6 +220,10 @@ class Machine:
 
     # What next
 
+    def poison(self) -> list[UsageEvent]:
+        """Events that fail alone, again and again, while others are accepted; they go on being tried."""
+        return self._dispatch.poison()
+
     def may_send(self, now: Now) -> bool:
         """Whether a body may be written now: the lease."""
         return now.steady_seconds < self.commits.lease_until()

@@ -60,6 +60,10 @@ class Refusals:
         for event in list(events)[-RECENT_EVENTS:]:
             self._remember(event.key, None)
 
+    def has_accepted_since(self, steady_seconds: float) -> bool:
+        """An event was accepted in a request that was started after this."""
+        return self._accepted_from > steady_seconds
+
     def is_mass(self) -> bool:
         """Over half of the recent distinct events were refused, from at least two customers."""
         refused = [customer for customer in self._recent.values() if customer is not None]

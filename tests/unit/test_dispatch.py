@@ -276,3 +276,40 @@ def test_a_receipt_of_a_repeat_says_so() -> None:
     driver.write()
     assert driver.kept.receipts[0][0].undebited == {"0": "duplicate", "2": "customer_not_found"}
     assert driver.machine.counts.not_debited == {"customer_not_found": 1}
+
+
+def answer_all(driver: Driver, poison: str) -> int:
+    """Answers everything under way, with 503 where this key is in it; answers how many requests had it."""
+    hit = [poison in keys(batch) for batch in driver.sends]
+    for is_hit in hit:
+        driver.answer(BUSY if is_hit else None)
+    driver.write()
+    return sum(hit)
+
+
+def test_a_batch_that_fails_while_others_succeed_is_split_until_the_event_to_blame_stands_alone() -> None:
+    """P1: the others are billed; it is named, goes on being tried, and nothing waits for it."""
+    driver = Driver(0, batch=BatchLimits(8, 100_000, 0.1))
+    driver.feed(0, *records(0, 8))
+    requests = 0
+    for number in range(60):
+        driver.feed(0, record(8 + number, f"later{number}"))
+        driver.pass_time(20.0)
+        requests += answer_all(driver, "k5")
+    assert [event.key for event in driver.machine.poison()] == ["k5"]
+    assert driver.machine.counts.accepted == 7 + 60
+    assert driver.machine.counts.held == 1
+    assert driver.machine.gate.state() == "ok"
+    assert requests >= 5 + 3
+
+
+def test_a_batch_that_fails_while_everything_fails_is_not_split() -> None:
+    """That is an outage: the breaker probes, and batches stay as they are."""
+    driver = Driver(0, batch=BatchLimits(8, 100_000, 0.1))
+    driver.feed(0, *records(0, 8))
+    for _ in range(20):
+        driver.pass_time(40.0)
+        assert [len(batch.events) for batch in driver.sends] == [8]
+        driver.answer(BUSY)
+    assert driver.machine.poison() == []
+    assert driver.machine.gate.state() == "retrying"

@@ -50,7 +50,7 @@ def test_status_is_what_the_interface_promises() -> None:
         {"partition": 0, "position": 3, "committed": 3, "end": 5, "lag": 2},
         {"partition": 1, "position": 0, "committed": 0, "end": None, "lag": None},
     ]
-    assert status["billing"] == {"state": "ok", "reason": None, "detail": ""}
+    assert status["billing"] == {"state": "ok", "reason": None, "detail": "", "in_flight_limit": 4, "poison": []}
     assert (status["ready"], status["reasons"]) == (True, [])
 
 
