@@ -215,6 +215,7 @@ demo/                  everything at once, killed half way, and the books checke
   watch.py               looks on, as operators and services do
   evidence.py            what is found at the end
   reconciliation.py      the verdict
+  audit.py               meter audit, beside it
   screen.py              what is shown
   table.py               the table at the end
 """

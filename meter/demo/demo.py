@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from meter.demo import evidence, table, topics
+from meter.demo import audit, evidence, table, topics
 from meter.demo.events import RESTART_SHARE, Planned, World, allowance, stream
 from meter.demo.expectation import Produced, expect
 from meter.demo.processes import TOPIC, Installation
@@ -224,12 +224,16 @@ class Story:
             asyncio.to_thread(expect, produced, self._key_of),
             evidence.gather(self._installation.bootstrap_servers, provider, seen.status),
         )
+        findings = await audit.run(self._installation)
         faults = [*reconcile(expected, books.found), *_refusal_missing(observer.limits)]
+        if not (findings.is_good and findings.comparison):
+            faults.append(Fault("meter audit does not agree", [findings.verdict(), *findings.lines()]))
         self._times.check = time.monotonic() - started
         shown = table.Shown(
             scene.planned, expected, books, self._restart, observer.limits, scene.free_units, self._times
         )
         self._screen.table(table.sections(shown))
+        self._screen.title(f"meter audit: {findings.verdict()}")
         self._screen.verdict(faults, _summary(expected, self._screen.elapsed_seconds))
         if faults:
             self._screen.title(f"logs and data stay in {self._installation.folder}")

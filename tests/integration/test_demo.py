@@ -21,6 +21,8 @@ def test_a_short_demo_is_killed_half_way_and_balances_its_books() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert "SIGKILL: meter is gone; it held " in told.stdout
     assert 'limits: "no" on the free plan' in told.stdout
-    verdict = told.stdout.splitlines()[-1]
+    audit, verdict = told.stdout.splitlines()[-2:]
+    assert audit.startswith("meter audit: every one of 4,000 offsets has exactly one end (")
+    assert "; the provider has the same 3,860 events and " in audit
     assert verdict.startswith("OK  3,860 events billed exactly once, 20 invalid ones in the dead letters")
     assert "\x1b" not in told.stdout, "piped output has control characters"
