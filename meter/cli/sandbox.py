@@ -59,7 +59,7 @@ def sandbox(
         raise UserMistake(str(error)) from error
     welcome = _WELCOME.format(
         address=address(listening),
-        data=data or "in memory",
+        data=f"{data or 'in memory'}{', demo data' if demo_data else ''}",
         key="the one given" if key else "any",
         faults=len(first_faults) or "none",
     )

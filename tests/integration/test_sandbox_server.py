@@ -179,6 +179,24 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     assert references[0] == references[1]
 
 
+async def test_demo_data_are_loaded_once_into_a_file(tmp_path: Path) -> None:
+    """The welcome tells of them; a second start with the same file finds them as they were left."""
+    data = str(tmp_path / "sandbox.db")
+    question = {"customerRef": "cus_X7Y8Z9W0", "productRef": "prd_P9Q0R1S2"}
+    for used in (87, 88):
+        with process("--data", data, "--demo-data") as (running_process, url):
+            async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
+                assert (await client.post("/v1/sdk/limits", json=question)).json()["remaining"] == 100 - used
+                assert len((await client.get("/sandbox/transactions")).json()["transactions"]) == 84
+                await client.post(USAGES, json=question)
+            running_process.terminate()
+            assert running_process.wait(10) == 0
+    with closing(Store(tmp_path / "own.db")) as store:
+        async with running(Sandbox(store)) as url, httpx.AsyncClient() as client:
+            await client.post(f"{url}/sandbox/customers", json={"reference": "cus_1"})
+    assert "demo data" in _refused("--port", "0", "--data", str(tmp_path / "own.db"), "--demo-data")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
     """Exit 0 and nothing on stderr, idle connections or not."""
