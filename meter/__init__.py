@@ -165,6 +165,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   user_info.py           what an account page wants to know
   routes.py              which of the provider's paths leads where
   announcements.py       what a change is announced as
+  changes.py             what else is announced
   open_debits.py         what of it can be added up
   outbox.py              webhooks that are still to be delivered
   store.py               SQLite, one transaction a call

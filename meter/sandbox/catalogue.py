@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.announcements import Event, purchase_events
+from meter.sandbox.announcements import Event
 from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
+from meter.sandbox.changes import changes, removal
 from meter.sandbox.entries import (
     AnyEntry,
     Customer,
@@ -69,6 +70,24 @@ class Shelf:
                 self.intents_by_key[entry.idempotency_key] = entry
             case Reservation():
                 self.reservations[entry.reference] = entry
+
+    def before(self, entry: AnyEntry) -> AnyEntry | None:
+        """What the entry takes the place of, if it is something that is announced."""
+        match entry:
+            case Customer():
+                return self.customers.get(entry.reference)
+            case Product():
+                return self.products.get(entry.reference)
+            case Plan():
+                return self.plans.get(entry.product_ref, {}).get(entry.reference)
+            case Purchase():
+                return self.purchases.get(entry.reference)
+            case Session():
+                return self.sessions.get(entry.reference)
+            case Transaction():
+                return self.books.find(entry.reference)
+            case _:
+                return None
 
     def discard(self, entry: Product | Plan | Session) -> None:
         """Take an entry away; what points to it stays."""
@@ -170,18 +189,16 @@ class Catalogue:
         """What entries that take the place of others are announced as, if anybody listens."""
         if not self._store.outbox.listened_to:
             return []
-        now, known = self._now(), self._shelves[environment].purchases
-        return [
-            event
-            for entry in entries
-            if isinstance(entry, Purchase)
-            for event in purchase_events(environment, known.get(entry.reference), entry, now)
-        ]
+        now, shelf = self._now(), self._shelves[environment]
+        return [event for entry in entries for event in changes(environment, shelf.before(entry), entry, now)]
 
     def remove(self, environment: int, entries: Iterable[Product | Plan | Session]) -> None:
-        """Forget entries, all or none."""
+        """Forget entries, all or none; what was for sale is announced as archived."""
         entries = list(entries)
-        self._store.delete_objects(environment, [(type(entry).__name__, entry.reference) for entry in entries])
+        names = [(type(entry).__name__, entry.reference) for entry in entries]
+        listened_to, now = self._store.outbox.listened_to, self._now()
+        gone = [removal(environment, each, now) for each in entries if listened_to and not isinstance(each, Session)]
+        self._store.delete_objects(environment, names, gone)
         for entry in entries:
             self._shelves[environment].discard(entry)
 

@@ -40,6 +40,25 @@ EVENT_TYPES = {
         ("customer.credit.exhausted", "No credits are left"),
     ),
     "usage": (("usage.reset", "An allowance begins again"),),
+    "payment": (
+        ("payment.succeeded", "Money has come in"),
+        ("payment.failed", "Money should have come in"),
+        ("payment.refunded", "Money went back"),
+    ),
+    "checkout_session": (
+        ("checkout_session.created", "There is a link to pay under"),
+        ("checkout_session.completed", "Somebody has paid under it"),
+    ),
+    "customer": (
+        ("customer.created", "There is a new customer"),
+        ("customer.updated", "A customer's details have changed"),
+    ),
+    "product": (
+        ("product.updated", "A product has changed"),
+        ("product.archived", "A product is no longer sold"),
+        ("plan.updated", "A plan has changed, for those who buy it from now on"),
+        ("plan.archived", "A plan is no longer sold"),
+    ),
 }
 """Every event that the sandbox sends, by category, with what it tells."""
 

@@ -191,13 +191,14 @@ class Store:
             self.outbox.tell(events)
         self.ledger.settle(credits_changed)
 
-    def delete_objects(self, environment: int, names: Iterable[tuple[str, str]]) -> None:
-        """Forget objects of the catalogue, each named by kind and reference, all or none."""
+    def delete_objects(self, environment: int, names: Iterable[tuple[str, str]], events: Sequence[Event] = ()) -> None:
+        """Forget objects of the catalogue, each named by kind and reference, and tell of it, all or none."""
         with self._transaction():
             self._db.executemany(
                 "DELETE FROM objects WHERE environment = ? AND kind = ? AND reference = ?",
                 [(environment, kind, reference) for kind, reference in names],
             )
+            self.outbox.tell(events)
 
     def objects(self, kind: str) -> list[tuple[int, bytes]]:
         """Environment and body of every object of a kind, the oldest first."""

@@ -23,6 +23,7 @@ from tests.webhook_receiver import Receiver
 
 KEY = {"x-api-key": "sk_sandbox_test"}
 SECRET = "whsec_of_the_test"
+GRANTED = ("customer.credit.granted",)
 
 
 @asynccontextmanager
@@ -69,7 +70,7 @@ async def test_an_event_arrives_at_once_and_again_until_it_is_taken() -> None:
     receiver = Receiver(SECRET, time.time)
     receiver.status = 500
     async with receiving(receiver) as url:
-        knobs = Knobs(webhook_url=url, webhook_secret=SECRET, webhook_time_scale=0.0005)
+        knobs = Knobs(webhook_url=url, webhook_secret=SECRET, webhook_events=GRANTED, webhook_time_scale=0.0005)
         with closing(Store()) as store:
             async with (
                 running(Sandbox(store, knobs=knobs)) as base,
@@ -91,13 +92,15 @@ async def test_an_endpoint_that_is_not_there_holds_up_nobody() -> None:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/"
     async with receiving(receiver) as url:
         with closing(Store()) as store:
-            knobs = Knobs(webhook_url=url, webhook_secret=SECRET)
+            knobs = Knobs(webhook_url=url, webhook_secret=SECRET, webhook_events=GRANTED)
             async with (
                 running(Sandbox(store, knobs=knobs)) as base,
                 httpx.AsyncClient(base_url=base, headers=KEY) as client,
             ):
                 await known(client)
-                (await client.post("/v1/webhook_endpoints", json={"url": nobody})).raise_for_status()
+                (
+                    await client.post("/v1/webhook_endpoints", json={"url": nobody, "enabledEvents": GRANTED})
+                ).raise_for_status()
                 await grant(client, 10)
                 await eventually(lambda: receiver.types == ["customer.credit.granted"], 5, "delivered")
                 await eventually(lambda: _states(client, {"delivered", "waiting"}), 5, "one delivered, one failed")
@@ -106,7 +109,8 @@ async def test_an_endpoint_that_is_not_there_holds_up_nobody() -> None:
 async def test_a_receiver_that_does_not_answer_does_not_keep_the_sandbox(capfd: pytest.CaptureFixture[str]) -> None:
     """Stopping cuts an attempt short; it counts as none, and is made again after the next start."""
     with listen("127.0.0.1", 0) as silent, closing(Store()) as store:
-        knobs = Knobs(webhook_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        knobs = Knobs(webhook_url=url, webhook_events=GRANTED)
         async with (
             asyncio.timeout(8),
             running(Sandbox(store, knobs=knobs)) as base,

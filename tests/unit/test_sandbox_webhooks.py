@@ -1,5 +1,6 @@
 """Webhooks: what has changed is told, signed, until it is taken; what has not changed is not told."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 from meter.sandbox.announcements import Event
 from meter.sandbox.app import Sandbox
-from meter.sandbox.calls import SANDBOX
+from meter.sandbox.calls import SANDBOX, Call
+from meter.sandbox.endpoints import EVENT_TYPES
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.ledger import Credit
+from meter.sandbox.refunds import Refunds
 from meter.sandbox.retries import next_go
 from meter.sandbox.store import Store
 from tests.sandboxes import (
@@ -56,10 +59,11 @@ class World:
 
 @asynccontextmanager
 async def world(store: Store | None = None, free_units: int | None = None, **knobs: Any) -> AsyncIterator[World]:
-    """A world with one configured endpoint."""
+    """A world with one configured endpoint, which wants what changes access."""
     clock = FixedClock()
     receiver = Receiver(SECRET, clock)
-    turned = Knobs(**{"webhook_url": URL, "webhook_secret": SECRET, **knobs})
+    wanted = tuple(name for kind in ("purchase", "customer.credit", "usage") for name, _ in EVENT_TYPES[kind])
+    turned = Knobs(**{"webhook_url": URL, "webhook_secret": SECRET, "webhook_events": wanted, **knobs})
     with closing(Store()) as empty:
         outgoing = httpx.ASGITransport(receiver.app)
         sandbox = Sandbox(store or empty, knobs=turned, now=clock, outgoing=outgoing)
@@ -214,7 +218,7 @@ async def test_a_debit_that_has_failed_is_not_added_to() -> None:
 async def test_what_was_not_kept_is_not_told() -> None:
     """A transaction that fails takes its events with it, and those that were to grow are as before."""
     with closing(Store()) as store:
-        async with world(store) as here:
+        async with world(store, webhook_events=()) as here:
             await on_credits(here, 1000)
             await here.client.post(USAGES, json=event())
             debit = Credit(SANDBOX, CUSTOMER, "USAGE", -10, 980, NOW)
@@ -381,6 +385,62 @@ async def test_a_reset_forgets_deliveries_and_keeps_the_configured_endpoint() ->
         assert await here.told() == ["customer.credit.granted"]
 
 
+async def test_customers_checkouts_payments_and_offers_are_told_of() -> None:
+    """Whatever an endpoint may ask for comes to one that asks for everything; what stays the same does not."""
+    async with world(webhook_events=()) as here:
+        assert await here.told() == ["customer.created"]
+        name = {"name": "Ann"}
+        for _ in range(2):
+            (await here.client.patch(f"/v1/sdk/customers/{CUSTOMER}", json=name)).raise_for_status()
+        plan = await plan_of(here.client, type="one-time", price=4900)
+        refs = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan}
+        session = (await here.client.post("/v1/sdk/checkout-sessions", json=refs)).json()["sessionId"]
+        (await here.client.post(f"/sandbox/checkout-sessions/{session}")).raise_for_status()
+        for price in (5900, 5900):
+            await here.client.put(f"/v1/sdk/products/{PRODUCT}/plans/{plan}", json={"price": price})
+        await here.client.delete(f"/v1/sdk/products/{PRODUCT}")
+        told = await here.told()
+        customer = here.receiver.received[1].event["data"]
+        (paid,) = here.receiver.objects("payment.succeeded")
+    assert sorted(told) == sorted(
+        [
+            "customer.updated",
+            "checkout_session.created",
+            "checkout_session.completed",
+            "purchase.created",
+            "purchase.activated",
+            "payment.succeeded",
+            "plan.updated",
+            "plan.archived",
+            "product.archived",
+        ]
+    )
+    assert (customer["object"]["name"], customer["previous_attributes"]) == ("Ann", {"name": ""})
+    assert (paid["customer"], paid["product"], paid["amount"], paid["currency"]) == (CUSTOMER, PRODUCT, 4900, "usd")
+
+
+async def test_a_full_refund_is_told_of_and_ends_the_purchase() -> None:
+    """`payment.refunded` for the money, `purchase.refunded` for the access."""
+    with closing(Store()) as store:
+        async with world(store, webhook_events=()) as here:
+            await bought(here.client, await plan_of(here.client, type="one-time", price=4900))
+            await here.told()
+            (paid,) = here.receiver.objects("payment.succeeded")
+            wish = json.dumps({"sourceTransactionRef": paid["id"]}).encode()
+            Refunds(store, here.sandbox.catalogue).create(Call(SANDBOX, "/mcp", wish, NOW))
+            assert sorted(await here.told()) == ["payment.refunded", "purchase.refunded"]
+
+
+async def test_a_renewal_is_told_of() -> None:
+    """Each period that was missed is a renewal, and a payment, of its own; no allowance, no reset."""
+    async with world(webhook_events=("purchase.renewed", "payment.succeeded")) as here:
+        await bought(here.client, await plan_of(here.client, type="recurring", price=4900, billingCycle="monthly"))
+        assert await here.told() == ["payment.succeeded"]
+        here.clock.now += 65 * DAY
+        await here.sandbox.jobs.do_due()
+        assert await here.told() == ["purchase.renewed", "payment.succeeded"] * 2
+
+
 async def test_low_balance_credits() -> None:
     """The knob says what is low; the debit that crosses it is announced, the next one is not."""
     async with world(low_balance_credits=50) as here:
@@ -434,6 +494,28 @@ async def test_webhook_time_scale() -> None:
         await here.told()
         here.clock.now += 0.31
         assert len(await here.told()) == 1
+
+
+async def test_webhook_lag_seconds() -> None:
+    """What happens now is sent at the next whole half minute, and no more than twenty events at once."""
+    async with world(webhook_lag_seconds=30.0) as here:
+        here.clock.now += 1
+        for _ in range(25):
+            await grant(here.client, 10)
+        assert here.sandbox.webhooks.next_due() == NOW + 30
+        here.clock.now = NOW + 30
+        assert len(await here.told()) == 20
+        assert here.sandbox.webhooks.next_due() == NOW + 60
+        here.clock.now = NOW + 60
+        assert len(await here.told()) == 5
+
+
+async def test_webhook_events() -> None:
+    """The configured endpoint gets what it is told to want."""
+    async with world(webhook_events=("customer.credit.granted",)) as here:
+        await bought(here.client, await plan_of(here.client, type="one-time", price=100))
+        await grant(here.client, 10)
+        assert await here.told() == ["customer.credit.granted"]
 
 
 def test_a_lag_sends_at_moments_of_its_own() -> None:
