@@ -1,1 +1,1 @@
-"""Measurements: `throughput` of the whole daemon; `decode` and `window`, its two most expensive parts."""
+"""Measurements: `throughput` of the whole daemon; `machine`, `decode` and `window`, its most expensive parts."""

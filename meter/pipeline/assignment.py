@@ -93,7 +93,7 @@ class Assignment:
         known = self._recognised.get(partition)
         if not known:
             return []
-        return [event for event in events if known.pop(event.record.offset, None) == event.key]
+        return [event for event in events if known.pop(event.offset, None) == event.key]
 
     def window_filled(self, partition: int) -> None:
         """The partition's tail was read to its end."""
@@ -108,18 +108,15 @@ class Assignment:
 
     # Ends and commits
 
-    def ended(self, events: Sequence[Decoded], steady_seconds: float) -> int:
-        """These events have ended; answers how many of them came in the assignment that is ours now."""
-        ended_total = 0
-        origins = {(event.partition, event.epoch) for event in events}  # almost always one
-        for partition, epoch in origins:
-            progress = self._progress.get(partition)
-            if progress is not None and progress.epoch == epoch:
-                mine = [event for event in events if event.epoch == epoch] if len(origins) > 1 else events
-                progress.held_bytes -= held_bytes(mine)
-                progress.end([event.record.offset for event in mine], steady_seconds)
-                ended_total += len(mine)
-        return ended_total
+    def ended(self, partition: int, events: Sequence[Decoded], steady_seconds: float) -> int:
+        """These events of one partition have ended; answers how many came in the assignment that is ours now."""
+        progress = self._progress.get(partition)
+        if progress is None:
+            return 0
+        mine = [event for event in events if event.epoch == progress.epoch]
+        progress.held_bytes -= held_bytes(mine)
+        progress.end([event.offset for event in mine], steady_seconds)
+        return len(mine)
 
     def receipt_started(self, partition: int, number: int, offsets: Sequence[int]) -> None:
         """Our own receipt naming these offsets is on its way."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from meter.pipeline.buffer import ENVELOPE_BYTES, Trigger
+from meter.pipeline.buffer import ENVELOPE_BYTES, Trigger, body_bytes
 from meter.pipeline.event import UsageEvent
 
 
@@ -23,7 +23,7 @@ class Batch(msgspec.Struct, eq=False):
 
     def body_bytes(self) -> int:
         """Size of the request's body."""
-        return ENVELOPE_BYTES + sum([len(event.body) + 1 for event in self.events])
+        return ENVELOPE_BYTES + body_bytes(self.events)
 
     def oldest_seconds(self) -> float:
         """The earliest timestamp among its events, Unix seconds."""

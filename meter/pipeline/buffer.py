@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import Literal
 
 from meter.pipeline.event import UsageEvent
@@ -41,7 +41,7 @@ class Buffer:
         if events:
             self._events.extend(events)
             self._arrivals.append((steady_seconds, len(events)))
-            self._bytes += sum([len(event.body) + 1 for event in events])
+            self._bytes += body_bytes(events)
 
     def due(self, steady_seconds: float, *, draining: bool = False) -> Trigger | None:
         """Why a batch should leave now, or None."""
@@ -66,14 +66,16 @@ class Buffer:
     def take(self, max_bytes: int) -> list[UsageEvent]:
         """The oldest events that fit into one batch of at most `max_bytes`; at least one."""
         room = min(max_bytes, self._limits.max_bytes) - ENVELOPE_BYTES
-        next_events = list(islice(self._events, self._limits.max_events))
-        sizes = list(accumulate([len(event.body) + 1 for event in next_events]))
-        count = max(1, bisect_right(sizes, room))
-        for _ in range(count):
-            self._events.popleft()
-        self._bytes -= sizes[count - 1]
-        self._forget_arrivals(count)
-        return next_events[:count]
+        taken = [self._events.popleft() for _ in range(min(len(self._events), self._limits.max_events))]
+        size_bytes = body_bytes(taken)
+        if size_bytes > room:
+            sizes = list(accumulate([len(event.body) + 1 for event in taken]))
+            count = max(1, bisect_right(sizes, room))
+            self._events.extendleft(reversed(taken[count:]))
+            taken, size_bytes = taken[:count], sizes[count - 1]
+        self._bytes -= size_bytes
+        self._forget_arrivals(len(taken))
+        return taken
 
     def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """Removes and returns the events of these assignments."""
@@ -94,3 +96,8 @@ class Buffer:
                 self._arrivals.appendleft((when, waiting - count))
                 return
             count -= waiting
+
+
+def body_bytes(events: Sequence[UsageEvent]) -> int:
+    """What these events take in a body, each with its comma."""
+    return sum(map(len, [event.body for event in events])) + len(events)

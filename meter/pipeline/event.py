@@ -1,6 +1,6 @@
 """A record becomes a usage event, or an invalid one with its reason; here the event gets its identity."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from meter.pipeline.dialect import Reading
 from meter.pipeline.redriven import Past
 from meter.pipeline.rules import EXPIRED, FUTURE, Rule, Unbillable, broken
 from meter.pipeline.timestamps import MAX_AGE_SECONDS, MAX_AHEAD_SECONDS, canonical_seconds
+from meter.pipeline.usage import Usage
 
 
 class Record(Protocol):
@@ -51,10 +52,12 @@ class UsageEvent(msgspec.Struct, gc=False, eq=False):
     timestamp_seconds: float  # the event's own time, Unix
     body: bytes  # the JSON object for the provider, canonical names, key included
     record: Record
+    offset: int  # the record's
     partition: int
-    held_bytes: int = 0  # what it keeps in memory, roughly: the record as it came and the body as it goes
+    held_bytes: int  # what it keeps in memory, roughly: the record as it came and the body as it goes
+    epoch: int  # the assignment in which it came
     # What happened to it so far; written by the machine alone.
-    epoch: int = 0
+    usage: Usage | None = None  # the counters in which its units are held
     attempts: int = 0
     sent: bool = False  # left for the provider at least once
     unknown: bool = False  # and at least once nobody knows what became of it
@@ -66,52 +69,83 @@ class InvalidEvent(msgspec.Struct, gc=False, eq=False):
     reason: str  # `invalid:<rule>`, `expired` or `future`
     detail: str  # one sentence for a person; no more than 200 characters
     record: Record
+    offset: int
     partition: int
+    held_bytes: int
+    epoch: int
     key: str = ""  # its identity when it could be read
-    held_bytes: int = 0
-    epoch: int = 0
 
 
-def decode(record: Record, origin: Origin, wall_seconds: float) -> UsageEvent | InvalidEvent:
-    """The usage event in `record`, or why it can never be billed; raises nothing, whatever the bytes.
+def decode(record: Record, origin: Origin, wall_seconds: float, epoch: int = 0) -> UsageEvent | InvalidEvent:
+    """As `decode_all`, for one record."""
+    return decode_all((record,), origin, wall_seconds, epoch)[0]
 
-    `wall_seconds` (Unix) is when the record is looked at: it decides `expired` and `future`.
+
+def decode_all(
+    records: Iterable[Record], origin: Origin, wall_seconds: float, epoch: int
+) -> list[UsageEvent | InvalidEvent]:
+    """The usage event in each record, or why it can never be billed; raises nothing, whatever the bytes.
+
+    `wall_seconds` (Unix) is when the records are looked at: it decides `expired` and `future`. `epoch` names the
+    assignment in which they came.
     """
-    # The provider's own form with nothing left to fill in is sent as it came. Only a short cut, and written out for
-    # speed: `_translated` makes the same event of it.
+    decoded = []
+    for record in records:
+        event = _complete(record, origin.partition, wall_seconds, epoch)
+        decoded.append(event or _decode_any(record, origin, wall_seconds, epoch))
+    return decoded
+
+
+def _complete(record: Record, partition: int, wall_seconds: float, epoch: int) -> UsageEvent | None:
+    """The event in the provider's own form with nothing left to fill in, which is sent as it came; None for any other.
+
+    Only a short cut, for speed: `_translated` makes the same event of it.
+    """
     value = record.value
-    if value is not None and not (record.headers and dialect.say_more(record.headers)):
-        try:
-            body = read_complete(value)
-        except NOT_COMPLETE:
-            return _decode_any(record, origin, wall_seconds)
-        seconds = canonical_seconds(body.timestamp)
-        if seconds is not None and -MAX_AHEAD_SECONDS <= wall_seconds - seconds <= MAX_AGE_SECONDS:
-            customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
-            digest = identity.digest(customer, product, body.action_type, units, outcome)
-            counts, held = outcome == "success", 2 * len(value)
-            key, partition = body.idempotency_key, origin.partition
-            return UsageEvent(key, customer, product, units, counts, digest, seconds, value, record, partition, held)
-    return _decode_any(record, origin, wall_seconds)
+    if value is None or (record.headers and dialect.say_more(record.headers)):
+        return None
+    try:
+        body = read_complete(value)
+    except NOT_COMPLETE:
+        return None
+    seconds = canonical_seconds(body.timestamp)
+    if seconds is None or not -MAX_AHEAD_SECONDS <= wall_seconds - seconds <= MAX_AGE_SECONDS:
+        return None
+    customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
+    return UsageEvent(
+        body.idempotency_key,
+        customer,
+        product,
+        units,
+        outcome == "success",
+        identity.digest(customer, product, body.action_type, units, outcome),
+        seconds,
+        value,
+        record,
+        record.offset,
+        partition,
+        2 * len(value),
+        epoch,
+    )
 
 
 def read_back(record: Record, origin: Origin) -> UsageEvent | InvalidEvent:
     """As `decode`, but for looking back: an event is never too old, nor too far ahead."""
     event = decode(record, origin, max(record.timestamp or 0, 0) / 1000)
     late = isinstance(event, InvalidEvent) and event.reason in (EXPIRED, FUTURE)
-    return _decode_any(record, origin, None) if late else event
+    return _decode_any(record, origin, None, 0) if late else event
 
 
-def _decode_any(record: Record, origin: Origin, wall_seconds: float | None) -> UsageEvent | InvalidEvent:
+def _decode_any(record: Record, origin: Origin, wall_seconds: float | None, epoch: int) -> UsageEvent | InvalidEvent:
     past = redriven.past(record.headers) if record.headers else redriven.NOTHING
     try:
-        return _translated(record, origin, past, wall_seconds)
+        return _translated(record, origin, past, wall_seconds, epoch)
     except Unbillable as fault:
-        key = past.key or fault.key
-        return InvalidEvent(fault.reason, fault.detail, record, origin.partition, key, len(record.value or b""))
+        key, held_bytes = past.key or fault.key, len(record.value or b"")
+        return InvalidEvent(fault.reason, fault.detail, record, record.offset, origin.partition, held_bytes, epoch, key)
 
 
-def _translated(record: Record, origin: Origin, past: Past, wall_seconds: float | None) -> UsageEvent:
+def _translated(record: Record, origin: Origin, past: Past, wall_seconds: float | None, epoch: int) -> UsageEvent:
     """The event in any dialect, in canonical names and with everything filled in."""
     reading = dialect.read(record.value, record.headers)
     key = past.key or _given_key(reading)
@@ -131,10 +165,22 @@ def _translated(record: Record, origin: Origin, past: Past, wall_seconds: float 
     body.idempotency_key = key
     body.timestamp = timestamps.format_utc(seconds)
     customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
-    digest = identity.digest(customer, product, action, units, outcome)
     encoded = encode(body)
-    counts, held = outcome == "success", len(encoded) + len(record.value or b"")
-    return UsageEvent(key, customer, product, units, counts, digest, seconds, encoded, record, origin.partition, held)
+    return UsageEvent(
+        key,
+        customer,
+        product,
+        units,
+        outcome == "success",
+        identity.digest(customer, product, action, units, outcome),
+        seconds,
+        encoded,
+        record,
+        record.offset,
+        origin.partition,
+        len(encoded) + len(record.value or b""),
+        epoch,
+    )
 
 
 def _given_key(reading: Reading) -> str:

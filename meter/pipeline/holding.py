@@ -22,12 +22,16 @@ class Holding:
 
     def claim(self, events: Sequence[UsageEvent]) -> Sequence[UsageEvent]:
         """Those whose key is theirs now; the others wait as copies of the ones whose keys they are."""
-        owner_of = self._originals.setdefault
-        owners = [event for event in events if owner_of(event.key, event) is event]
-        if len(owners) < len(events):
-            for event in events:
-                if self._originals[event.key] is not event:
-                    self._copies.setdefault(event.key, deque()).append(event)
+        by_key = {event.key: event for event in events}
+        if len(by_key) == len(events) and self._originals.keys().isdisjoint(by_key):
+            self._originals.update(by_key)
+            return events
+        owners = []
+        for event in events:
+            if self._originals.setdefault(event.key, event) is event:
+                owners.append(event)
+            else:
+                self._copies.setdefault(event.key, deque()).append(event)
         return owners
 
     def settle(self, events: Iterable[UsageEvent]) -> list[tuple[UsageEvent, UsageEvent]]:

@@ -3,8 +3,8 @@
 Frozen: a derivation that changes bills events twice on upgrade. Golden tests hold the literal results.
 """
 
-from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 from zlib import crc32
 
 KEY_LIMIT = 256
@@ -47,12 +47,26 @@ def digest(customer: str, product: str, action: str, units: int, outcome: str) -
 
     The lengths in front and the units behind the last bar make the text unambiguous; lengths count characters.
     """
-    return crc32(b"|%d" % units, _digest_of_names(customer, product, action, outcome))
+    text = _TEXT_OF_UNITS[units] if units < _FEW_UNITS else b"|%d" % units
+    return crc32(text, _digests_of_names[customer, product, action, outcome])
 
 
-@lru_cache(maxsize=32_768)  # a customer does the same thing again and again
-def _digest_of_names(customer: str, product: str, action: str, outcome: str) -> int:
-    return crc32(f"{len(customer)},{len(product)},{outcome},{customer}{product}{action}".encode())
+class _DigestsOfNames(dict[tuple[str, str, str, str], int]):
+    """Remembers what it was asked: a customer does the same thing again and again."""
+
+    def __missing__(self, names: tuple[str, str, str, str]) -> int:
+        if len(self) >= _NAMES_REMEMBERED:
+            self.clear()
+        customer, product, action, outcome = names
+        digest = crc32(f"{len(customer)},{len(product)},{outcome},{customer}{product}{action}".encode())
+        self[names] = digest
+        return digest
+
+
+_NAMES_REMEMBERED: Final = 32_768
+_digests_of_names: Final = _DigestsOfNames()
+_FEW_UNITS: Final = 1000
+_TEXT_OF_UNITS: Final = [b"|%d" % units for units in range(_FEW_UNITS)]
 
 
 def _hash(*parts: str) -> str:

@@ -12,12 +12,12 @@ from meter.pipeline.concurrency import Gate
 from meter.pipeline.counts import Counts
 from meter.pipeline.dedupe import Window
 from meter.pipeline.dispatch import Dispatch
-from meter.pipeline.event import Origin, Record, UsageEvent, decode
+from meter.pipeline.event import Origin, Record, UsageEvent, decode_all
 from meter.pipeline.holding import Holding
 from meter.pipeline.lease import Commits
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome
-from meter.pipeline.receipt import ACCEPTED, DUPLICATE, Receipt
+from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
@@ -114,12 +114,10 @@ class Machine:
             if not fresh:
                 return
         origin = Origin(self._cluster_id, self._options.topic, partition)
-        decoded = [decode(record, origin, now.wall_seconds) for record in fresh]
-        progress.begin([record.offset for record in fresh])
+        decoded = decode_all(fresh, origin, now.wall_seconds, progress.epoch)
+        progress.begin([event.offset for event in decoded])
         self.counts.consumed += len(fresh)
         progress.held_bytes += held_bytes(decoded)
-        for event in decoded:
-            event.epoch = progress.epoch
         events: list[UsageEvent] = []
         for event in self._unrecognised(partition, decoded, now):
             if isinstance(event, UsageEvent):
@@ -140,7 +138,7 @@ class Machine:
         recognised = self.assignment.take_recognised(partition, decoded)
         if not recognised:
             return decoded
-        self._end(recognised, now)
+        self._end(partition, recognised, now)
         self.counts.duplicate += len(recognised)
         gone = set(map(id, recognised))
         return [event for event in decoded if id(event) not in gone]
@@ -178,11 +176,12 @@ class Machine:
         if not isinstance(write, ReceiptWrite):
             raise TypeError("this number is not a receipt's")
         receipt = write.receipt
-        accepted, copies = _by_end(write)
-        self.window.remember([event.key for event in accepted], [event.digest for event in accepted], receipt.at)
+        count = receipt.ends.count(ACCEPTED)
+        accepted, copies = write.events[:count], write.events[count:]  # in this order, see `Settlement`
+        self.window.remember(receipt.keys[:count], receipt.digests[:count], receipt.at)
         self.assignment.receipt_written(receipt.partition, number, receipts_offset, receipt.offsets)
-        self.counts.accepted += self._end(accepted, now)
-        self.counts.duplicate += self._end(copies, now)
+        self.counts.accepted += self._end(receipt.partition, accepted, now)
+        self.counts.duplicate += self._end(receipt.partition, copies, now)
         self.counts.units_accepted += sum([event.units for event in accepted])
         self.usage.leave_all(accepted, sent=True)
         self._settle_copies(accepted, now)
@@ -200,7 +199,7 @@ class Machine:
         write = self._settlement.written(number)
         if not isinstance(write, DeadLetterWrite):
             raise TypeError("this number is not a dead letter's")
-        if self._end([write.event], now):
+        if self._end(write.event.partition, [write.event], now):
             self.counts.dead_letter(write.reason)
         owner = write.owned_key()
         if owner is not None:
@@ -281,9 +280,9 @@ class Machine:
 
     # Ends
 
-    def _end(self, events: Sequence[Decoded], now: Now) -> int:
+    def _end(self, partition: int, events: Sequence[Decoded], now: Now) -> int:
         """Notes that these events have ended, in the assignment in which they came; answers how many that moved."""
-        ended = self.assignment.ended(events, now.steady_seconds)
+        ended = self.assignment.ended(partition, events, now.steady_seconds)
         self.counts.held -= ended
         return ended
 
@@ -301,12 +300,3 @@ class Machine:
             copies: list[UsageEvent] = []
             self._copy_of(event.digest, copy, copies)
             self._settlement.duplicates(copy.partition, copies, now.steady_seconds)
-
-
-def _by_end(write: ReceiptWrite) -> tuple[Sequence[UsageEvent], Sequence[UsageEvent]]:
-    """The accepted events of a receipt, and the copies that ride in it."""
-    ends = write.receipt.ends
-    if DUPLICATE not in ends:
-        return write.events, ()
-    accepted = [event for event, end in zip(write.events, ends, strict=True) if end == ACCEPTED]
-    return accepted, [event for event, end in zip(write.events, ends, strict=True) if end != ACCEPTED]

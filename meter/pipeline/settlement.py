@@ -3,6 +3,7 @@
 An event has ended only when its receipt or its dead letter is acknowledged; until then it is held.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,9 +73,9 @@ class Settlement:
 
     def accept(self, batch: Batch, answer: Accepted, now: Now) -> None:
         """The events of this batch were accepted; one receipt for each source partition among them."""
-        by_partition: dict[int, list[int]] = {}
+        by_partition: defaultdict[int, list[int]] = defaultdict(list)
         for index, event in enumerate(batch.events):
-            by_partition.setdefault(event.partition, []).append(index)
+            by_partition[event.partition].append(index)
         for partition, indexes in by_partition.items():
             events = [batch.events[index] for index in indexes]
             references = [answer.references[index] for index in indexes]
@@ -195,7 +196,7 @@ class Settlement:
             partition=partition,
             batch=name,
             at=now.wall_seconds,
-            offsets=[event.record.offset for event in events],
+            offsets=[event.offset for event in events],
             keys=[event.key for event in events],
             ends=ends,
             references=references,

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
 MAX_AGE_SECONDS = 30 * 86400.0 - 3600.0
 """The provider refuses events older than 30 days; the hour is for waiting and retries."""
@@ -12,6 +13,8 @@ MAX_AHEAD_SECONDS = 86400.0 - 300.0
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)"
 )
+# Events come in the order they happened, more or less: the same second is asked for again and again.
+_SECONDS_REMEMBERED: Final = 4096
 _MILLISECONDS = {f".{n:03d}Z": n for n in range(1000)}
 
 
@@ -25,7 +28,7 @@ def canonical_seconds(text: str) -> float | None:
     milliseconds = _MILLISECONDS.get(text[19:])
     if milliseconds is None:
         return None
-    seconds = _second_of_text(text[:19])
+    seconds = _seconds_of_texts[text[:19]]
     return None if seconds is None else (seconds * 1000 + milliseconds) / 1000
 
 
@@ -49,13 +52,20 @@ def format_utc(timestamp_seconds: float) -> str:
     return f"{_text_of_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
-# Events come in the order they happened, more or less: the same second is asked for again and again.
-@lru_cache(maxsize=4096)
-def _second_of_text(text: str) -> int | None:
-    seconds = parse(text + "Z") if text[10:11] == "T" else None  # no lower-case t, no space
-    return None if seconds is None else int(seconds)
+class _SecondsOfTexts(dict[str, int | None]):
+    """Unix seconds by `YYYY-MM-DDTHH:MM:SS`; None for any other text."""
+
+    def __missing__(self, text: str) -> int | None:
+        if len(self) >= _SECONDS_REMEMBERED:
+            self.clear()
+        seconds = parse(text + "Z") if text[10:11] == "T" else None  # no lower-case t, no space
+        self[text] = None if seconds is None else int(seconds)
+        return self[text]
 
 
-@lru_cache(maxsize=4096)
+_seconds_of_texts: Final = _SecondsOfTexts()
+
+
+@lru_cache(maxsize=_SECONDS_REMEMBERED)
 def _text_of_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

@@ -12,8 +12,23 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 
+class Usage:
+    """The two counters of one product; serials order its birth and its last sent unit against the pins."""
+
+    __slots__ = ("born", "held", "last_sent", "sent")
+
+    def __init__(self, born: int) -> None:
+        self.born = born
+        self.held = 0
+        self.sent = 0
+        self.last_sent = -1
+
+
 class CountedEvent(Protocol):
     """What usage needs to know of an event."""
+
+    usage: Usage | None
+    """Its counters while it is held, which live at least as long; None if it has no units that count."""
 
     @property
     def customer(self) -> str: ...
@@ -37,27 +52,15 @@ class Pin:
         self.sent_at_start = sent_at_start
 
 
-class _Usage:
-    """The two counters of one product; serials order its birth and its last sent unit against the pins."""
-
-    __slots__ = ("born", "held", "last_sent", "sent")
-
-    def __init__(self, born: int) -> None:
-        self.born = born
-        self.held = 0
-        self.sent = 0
-        self.last_sent = -1
-
-
-class _Products(dict[str, _Usage]):
+class _Products(dict[str, Usage]):
     """One customer: the counters by product, and the pins that keep them alive, oldest first."""
 
     __slots__ = ("owner", "pins")
     owner: "PendingUsage"
     pins: dict[Pin, None] | None
 
-    def __missing__(self, product: str) -> _Usage:
-        usage = self[product] = _Usage(self.owner.serial)
+    def __missing__(self, product: str) -> Usage:
+        usage = self[product] = Usage(self.owner.serial)
         return usage
 
 
@@ -88,8 +91,9 @@ class PendingUsage:
         """These events are held from now on; only those that count are counted."""
         customers = self._customers
         for event in events:
-            if event.counts:
-                customers[event.customer][event.product].held += event.units
+            if event.counts and event.units:
+                usage = event.usage = customers[event.customer][event.product]
+                usage.held += event.units
 
     def leave_all(self, events: Iterable[CountedEvent], *, sent: bool) -> None:
         """These events are held no longer; `sent`: each of them left for the provider at least once.
@@ -97,10 +101,11 @@ class PendingUsage:
         After an unknown outcome call it no earlier than the provider can still be inserting (2 s): a snapshot
         started before the late insert must not believe that it saw it.
         """
-        customers, serial = self._customers, self.serial
+        serial = self.serial
         for event in events:
-            if event.counts:
-                usage = customers[event.customer][event.product]
+            usage = event.usage
+            if usage is not None:
+                event.usage = None
                 usage.held -= event.units
                 if sent:
                     usage.sent += event.units
@@ -163,7 +168,7 @@ class PendingUsage:
         usage = None if products is None else products.get(product)
         return 0 if usage is None else usage.held
 
-    def _settle(self, customer: str, product: str, usage: _Usage) -> None:
+    def _settle(self, customer: str, product: str, usage: Usage) -> None:
         """Drop counters that nobody needs any more."""
         if usage.held < 0:
             raise ValueError("units left that were never held")
@@ -182,6 +187,6 @@ def _oldest(products: _Products) -> float:
     return next(iter(products.pins)).serial if products.pins else float("inf")
 
 
-def _is_idle(usage: _Usage, oldest_pin: float) -> bool:
+def _is_idle(usage: Usage, oldest_pin: float) -> bool:
     """Nothing held, and nothing sent since the oldest pin: every pin would answer 0 with or without it."""
     return usage.held == 0 and usage.last_sent < oldest_pin

@@ -46,10 +46,15 @@ MUTATIONS = (
             Edit(
                 "machine.py",
                 "            self._settlement.accept(batch, answer, now)",
-                "            self.counts.accepted += self._end(batch.events, now)\n"
+                "            for event in batch.events:\n"
+                "                self.counts.accepted += self._end(event.partition, [event], now)\n"
                 "            self._settlement.accept(batch, answer, now)",
             ),
-            Edit("machine.py", "        self.counts.accepted += self._end(accepted, now)", "        pass"),
+            Edit(
+                "machine.py",
+                "        self.counts.accepted += self._end(receipt.partition, accepted, now)",
+                "        pass",
+            ),
         ),
     ),
     _one(
@@ -59,7 +64,7 @@ MUTATIONS = (
         "        self.usage.hold_all(events)\n"
         "        self.window.remember([e.key for e in events], [e.digest for e in events], now.wall_seconds)",
     ),
-    _one("forget the epoch", "assignment.py", "is not None and progress.epoch == epoch:", "is not None:"),
+    _one("forget the epoch", "assignment.py", " if event.epoch == progress.epoch]", "]"),
     _one(
         "the highest end instead of the contiguous prefix",
         "offsets.py",
@@ -94,11 +99,11 @@ MUTATIONS = (
                 "machine.py",
                 "        positions = self.assignment.positions()\n        commit_at",
                 "        for letter in writes.dead_letters:\n"
-                "            if letter.failures == 0 and self._end([letter.event], now):\n"
+                "            if letter.failures == 0 and self._end(letter.event.partition, [letter.event], now):\n"
                 "                self.counts.dead_letter(letter.reason)\n"
                 "        positions = self.assignment.positions()\n        commit_at",
             ),
-            Edit("machine.py", "if self._end([write.event], now):", "if False:"),
+            Edit("machine.py", "if self._end(write.event.partition, [write.event], now):", "if False:"),
         ),
     ),
     _one(
@@ -150,7 +155,7 @@ MUTATIONS = (
         "duplicates end without a receipt",
         "machine.py",
         "        self._settlement.duplicates(partition, copies, now.steady_seconds)\n        new =",
-        "        self.counts.duplicate += self._end(copies, now)\n        new =",
+        "        self.counts.duplicate += self._end(partition, copies, now)\n        new =",
     ),
     _one(
         "a hand-over does not wait",

@@ -39,9 +39,9 @@ def test_a_full_partition_is_paused_and_the_others_go_on() -> None:
     one = assignment(0, 1)
     held = begin(one, 0, 20)
     assert paused(one) == {0}
-    one.ended(held[:1], 0.0)
+    one.ended(0, held[:1], 0.0)
     assert paused(one) == {0}
-    one.ended(held[1:6], 0.0)
+    one.ended(0, held[1:6], 0.0)
     assert paused(one) == set()
 
 
@@ -58,7 +58,7 @@ def test_ended_events_that_cannot_be_committed_fill_the_partition() -> None:
     """C8: one event without an end does not let memory grow with everything behind it."""
     one = assignment(0)
     held = begin(one, 0, 40)
-    one.ended(held[1:], 0.0)
+    one.ended(0, held[1:], 0.0)
     assert one.held() == 1
     assert paused(one) == {0}
 
@@ -67,10 +67,10 @@ def test_a_blocked_partition_takes_no_new_records() -> None:
     """One event has kept others uncommitted for too long; the other partition goes on."""
     one = assignment(0, 1)
     held = begin(one, 0, 3)
-    one.ended(held[1:], 10.0)
+    one.ended(0, held[1:], 10.0)
     assert paused(one, 10.0 + BLOCKED_AFTER_SECONDS - 1) == set()
     assert paused(one, 10.0 + BLOCKED_AFTER_SECONDS) == {0}
-    one.ended(held[:1], 50.0)
+    one.ended(0, held[:1], 50.0)
     assert paused(one, 50.0) == set()
 
 
@@ -78,7 +78,7 @@ def test_with_nothing_but_refused_events_a_little_more_is_let_in() -> None:
     """Only a new event's acceptance can tell whose fault the refusals are; still bounded."""
     one = assignment(0)
     held = begin(one, 0, 40)
-    one.ended(held[1:], 0.0)
+    one.ended(0, held[1:], 0.0)
     assert paused(one, 100.0, only_refused_held=True) == set()
     begin(one, 0, 40)
     assert paused(one, 100.0, only_refused_held=True) == {0}
@@ -91,7 +91,7 @@ def test_ends_of_an_older_assignment_move_nothing() -> None:
     assert one.end() == 3
     one.begin({0: Start(0)}, CHOICE, 0.0)
     begin(one, 0, 3)
-    assert one.ended(old, 0.0) == 0
+    assert one.ended(0, old, 0.0) == 0
     assert one.positions() == {0: 0}
 
 
@@ -140,7 +140,7 @@ def test_a_commit_carries_the_choice_and_where_to_read_receipts() -> None:
     held = begin(one, 0, 2)
     one.receipt_started(0, 1, [0])
     one.receipt_written(0, 1, 7, [0])
-    one.ended(held[:1], 0.0)
+    one.ended(0, held[:1], 0.0)
     commit = one.commits()[0]
     assert commit.offset == 1
     assert decode_note(commit.metadata).choice == CHOICE

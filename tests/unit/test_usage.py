@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from meter.pipeline.usage import PendingUsage
+from meter.pipeline.usage import PendingUsage, Usage
 
 
 @dataclass
@@ -13,6 +13,7 @@ class Event:
     product: str = "prd_1"
     units: int = 1
     counts: bool = True
+    usage: Usage | None = None
 
 
 def test_held_units_are_pending() -> None:
@@ -37,14 +38,14 @@ def test_an_answer_cut_after_the_insert_keeps_units_pending_until_a_later_snapsh
 
 def test_no_counter_falls_below_its_start_while_a_request_runs() -> None:
     """T2: another snapshot's end does not reset counters that a running request still measures against."""
-    usage = PendingUsage()
+    usage, first, second = PendingUsage(), [Event(units=5)], [Event(units=2)]
     cached = usage.pin("cus_1")
-    usage.hold_all([Event(units=5)])
-    usage.leave_all([Event(units=5)], sent=True)
+    usage.hold_all(first)
+    usage.leave_all(first, sent=True)
     running = usage.pin("cus_1")
     usage.unpin(cached)
-    usage.hold_all([Event(units=2)])
-    usage.leave_all([Event(units=2)], sent=True)
+    usage.hold_all(second)
+    usage.leave_all(second, sent=True)
     assert usage.pending(running, "prd_1") == 2
 
 
