@@ -27,20 +27,19 @@ class Limits:
 
     def check(self, call: Call) -> Answer:
         """`POST /v1/sdk/limits`: puts a customer without a purchase on a free default plan, then counts."""
-        return Answer.of(200, self._checked(call))
+        return Answer.of(200, self._checked(call)[0])
 
     def check_in_full(self, call: Call) -> Answer:
-        """The same, and how much was used of which limit: `limit` 0 is none, `plan` null nothing to use."""
-        answer = self._checked(call)
-        body = Reading(call.json())
-        customer_ref, product_ref = body.text("customerRef") or "", body.text("productRef") or ""
-        purchase = self._catalogue[call.environment].current.get((customer_ref, product_ref))
-        plan = purchase.plan if purchase is not None and "plan" in answer else None
-        used = 0 if purchase is None or plan is None else self.used(call, purchase)
-        free, limit = (plan.free_units or 0, plan.allowance_units or 0) if plan is not None else (0, 0)
-        return Answer.of(200, {"plan": None, **answer, "used": used, "limit": limit, "freeUnits": free})
+        """The same, and how much was used of which limit: `limit` 0 is none; without a plan `plan` is null."""
+        answer, purchase = self._checked(call)
+        full: dict[str, Any] = {"plan": None, **answer, "used": 0, "limit": 0, "freeUnits": 0}
+        if purchase is not None:
+            full["used"] = self.used(call, purchase)
+            full["limit"] = _allowance(purchase.plan) or 0
+            full["freeUnits"] = purchase.plan.free_units or 0
+        return Answer.of(200, full)
 
-    def _checked(self, call: Call) -> dict[str, Any]:
+    def _checked(self, call: Call) -> tuple[dict[str, Any], Purchase | None]:
         customer_ref, product_ref, meter_name, with_checkout = _read(call)
         shelf = self._catalogue[call.environment]
         if customer_ref not in shelf.customers or product_ref not in shelf.products:
@@ -65,17 +64,15 @@ class Limits:
             answer |= self._sessions.checkout(call, customer_ref, product_ref, None)
         answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
-        return answer
+        return answer, purchase
 
     def remaining(self, call: Call, purchase: Purchase) -> int:
         """Units that the allowance of this month has left, and those that the credits pay for."""
-        plan = purchase.plan
-        allowance = plan.included_units if plan.takes_credits else plan.allowance_units
+        allowance = _allowance(purchase.plan)
         if allowance is None:
             return self._unlimited
-        return max(allowance - self.used(call, purchase), 0) + self._paid_units(
-            call.environment, purchase.customer_ref, plan
-        )
+        paid = self._paid_units(call.environment, purchase.customer_ref, purchase.plan)
+        return max(allowance - self.used(call, purchase), 0) + paid
 
     def used(self, call: Call, purchase: Purchase) -> int:
         """Units of this month that count against the allowance."""
@@ -95,6 +92,11 @@ class Limits:
         }
         balance = {**credit, "remainingUnits": self._paid_units(environment, customer_ref, plan)}
         return {**credit, "balance": balance}
+
+
+def _allowance(plan: Plan) -> int | None:
+    """Units of a month that cost nothing more; None when there is no bound."""
+    return plan.included_units if plan.takes_credits else plan.allowance_units
 
 
 def _read(call: Call) -> tuple[str, str, str, bool]:

@@ -4,9 +4,11 @@ import json
 from contextlib import closing
 
 import pytest
-from mcp import MCPError
+from mcp import Client, MCPError
 
 from meter.sandbox.app import Sandbox
+from meter.sandbox.calls import LIVE
+from meter.sandbox.faults import Fault
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.server import running
 from meter.sandbox.store import Store
@@ -115,3 +117,19 @@ async def test_text_and_structure_of_a_result_are_one_object(era: str) -> None:
         async with mcp_client(Sandbox(store), era=era) as client:
             result = await client.call_tool("create_product", {"name": "support-bot"})
     assert json.loads(text(result)) == result.structured_content
+
+
+@pytest.mark.parametrize("era", [OLD, NEW])
+@pytest.mark.parametrize("kind", ["status", "cut_after_commit", "malformed"])
+async def test_without_http_a_fault_of_it_is_an_error_of_the_protocol(kind: str, era: str) -> None:
+    """On stdin and stdout there is no status and no connection to cut; the client is told, and goes on."""
+    options = {"status": 503} if kind == "status" else {}
+    fault = Fault(route="/mcp", kind=kind, count=1, **options)  # type: ignore[arg-type]  # parametrised
+    with closing(Store()) as store:
+        server = Sandbox(store, faults=[fault]).tool_server("sk_live_any", "localhost:1")
+        async with Client(server, mode=era) as client:
+            with pytest.raises(MCPError, match="has struck"):
+                await client.call_tool("create_product", {"name": "support-bot"})
+            product = await call(client, "create_product", {"name": "support-bot"})
+        assert [environment for environment, _ in store.objects("Product")][-1] == LIVE
+    assert product["name"] == "support-bot"

@@ -7,7 +7,7 @@ import pytest
 
 from meter.sandbox.faults import Fault
 from meter.sandbox.knobs import Knobs
-from tests.sandboxes import BULK, CUSTOMER, PRODUCT, USAGES, client_of, event, known, rows
+from tests.sandboxes import BULK, CUSTOMER, PRODUCT, USAGES, activate, client_of, event, grant, known, plan_of, rows
 from tests.sandboxes import tool as call
 from tests.sandboxes import tool_answer as raw_call
 
@@ -94,6 +94,21 @@ async def test_limits_say_how_much_of_what_is_used_and_where_to_buy_more() -> No
     assert (data["used"], data["limit"], data["freeUnits"], data["remaining"]) == (10, 10, 10, 0)
     assert data["plan"] == "pln_P9Q0R1S2"
     assert data["checkoutUrl"].startswith("http://sandbox/customer/checkout?id=")
+
+
+async def test_limits_of_a_plan_on_credits_have_no_limit_but_the_credits() -> None:
+    """What remains is paid for; without any plan nothing is."""
+    asked = {"customerRef": CUSTOMER, "productRef": PRODUCT}
+    async with client_of() as client:
+        await known(client, free_units=None)
+        nothing = await call(client, "check_limits", asked)
+        plan = await plan_of(client, type="usage-based", creditsPerUnit=100)
+        await grant(client, 500)
+        await activate(client, plan)
+        await call(client, "record_usage", event(units=2))
+        paid = await call(client, "check_limits", asked)
+    assert [nothing[name] for name in ("plan", "used", "limit", "remaining")] == [None, 0, 0, 0]
+    assert [paid[name] for name in ("plan", "used", "limit", "remaining")] == [plan, 2, 0, 3]
 
 
 async def test_a_customer_is_ensured_once_under_a_name_that_stays() -> None:
