@@ -109,6 +109,10 @@ cli/                   the commands, a module each
   status.py              meter status
   status_page.py         its page
   limits.py              meter limits
+  call.py                meter call
+  mcp_endpoint.py        an MCP endpoint, asked with the official client
+  tool_arguments.py      what a tool is given
+  tool_page.py           what it says
   dead_letters.py        meter dead-letters
   dead_letter_topic.py   how dead letters are shown
   letter_filter.py       which of them are meant

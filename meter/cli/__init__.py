@@ -14,6 +14,7 @@ import typer
 
 from meter import __version__
 from meter.cli.audit import audit
+from meter.cli.call import call
 from meter.cli.check_config import check_config
 from meter.cli.dead_letters import dead_letters
 from meter.cli.demo import demo
@@ -47,6 +48,7 @@ app.command("sandbox", rich_help_panel=TRY)(sandbox)
 app.command("send", rich_help_panel=TRY)(send)
 app.command("status", rich_help_panel=LOOK)(status)
 app.command("limits", rich_help_panel=LOOK)(limits)
+app.command("call", rich_help_panel=LOOK)(call)
 app.command("audit", rich_help_panel=LOOK)(audit)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=LOOK)
 

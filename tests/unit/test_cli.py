@@ -15,7 +15,7 @@ def test_the_help_names_every_command_in_its_group() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
     for words in ("Usage events from Kafka", "Run it", "Try it", "Look into it", "Example", "meter demo"):
         assert words in text
-    for command in ("run", "check-config", "kafka", "sandbox", "send", "status", "limits", "dead-letters"):
+    for command in ("run", "check-config", "kafka", "sandbox", "send", "status", "limits", "call", "dead-letters"):
         assert f"│ {command}" in text
 
 
