@@ -168,6 +168,11 @@ sandbox/               the provider in a box; imports nothing from the rest
   merchant.py            who sells
   user_info.py           what an account page wants to know
   routes.py              which of the provider's paths leads where
+  schemas.py             words for JSON Schemas
+  bodies.py              what the routes take
+  shown.py               what they answer
+  operations.py          both, operation by operation
+  openapi.py             /openapi.json, made of them
   announcements.py       what a change is announced as
   changes.py             what else is announced
   open_debits.py         what of it can be added up

@@ -30,6 +30,7 @@ from meter.sandbox.knobs import Knobs
 from meter.sandbox.mcp.arguments import Caller
 from meter.sandbox.mcp.routes import tool_routes
 from meter.sandbox.mcp.tools import ENDPOINT
+from meter.sandbox.openapi import OpenApi
 from meter.sandbox.overview import Overview
 from meter.sandbox.pages import Pages
 from meter.sandbox.recording import Recorder
@@ -89,6 +90,7 @@ class Sandbox:
                 *(self._control_path(*entry) for entry in WebhookControls(store.outbox).routes()),
                 *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
                 *(self._control_path(*entry) for entry in overview.routes()),
+                *(self._control_path(*entry, anybody=True) for entry in OpenApi(entries).routes()),
             ],
             exception_handlers={HTTPException: _unknown_path},
         )
@@ -136,9 +138,9 @@ class Sandbox:
 
         return Path(path, self._endpoint(answer), methods=[method])
 
-    def _control_path(self, method: str, path: str, handler: Handler) -> Path:
+    def _control_path(self, method: str, path: str, handler: Handler, *, anybody: bool = False) -> Path:
         async def answer(request: Request, body: bytes, now: float) -> Answer:
-            if not _is_local(request):
+            if not (anybody or _is_local(request)):
                 raise ProviderError(403, "The sandbox's controls are served to this machine only")
             path, params, query = request.url.path, request.path_params, request.query_params
             return handler(Call(SANDBOX, path, body, now, params, query, request.headers))

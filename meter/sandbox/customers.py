@@ -13,7 +13,8 @@ from meter.sandbox.purchases import Purchases
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]+")
+EMAIL = r"^{0}+@{0}+\.{1}+$".format(r"[^@\s\x00-\x20\x7f-\xa0\ufeff]", r"[^.@\s\x00-\x20\x7f-\xa0\ufeff]")
+"""What an email must look like; means the same in Python and in JavaScript, which differ in what is white space."""
 
 
 class Customers:
@@ -146,7 +147,7 @@ def _check_unique(shelf: Shelf, customer: Customer) -> None:
 def _fields(body: Reading, *, with_email: bool) -> dict[str, Any]:
     """The customer's fields that the body gives; `with_email` if it must have one."""
     email = body.text("email", required=with_email)
-    if email is not None and not _EMAIL.fullmatch(email):
+    if email is not None and not re.fullmatch(EMAIL, email):
         path = [*body.path, "email"]
         issue = {"code": "invalid_string", "validation": "email", "path": path, "message": "Invalid email format"}
         body.issues.append(issue)

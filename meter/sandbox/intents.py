@@ -20,8 +20,8 @@ from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 
 LIFE_SECONDS = 24 * 3600
-_PURPOSES = ("product", "credit_topup", "usage_billing")
-_AMOUNTS = (100, 10_000_000)
+PURPOSES = ("product", "credit_topup", "usage_billing")
+AMOUNTS = (100, 10_000_000)
 
 
 class IntentNotFoundError(ProviderError):
@@ -113,14 +113,14 @@ def _key(headers: Mapping[str, str]) -> str:
 def _read(call: Call) -> dict[str, Any]:
     """The checked body. A plan has its price, so an amount is needed for everything else only."""
     body = Reading(call.json())
-    purpose = body.choice("purpose", _PURPOSES) or "product"
+    purpose = body.choice("purpose", PURPOSES) or "product"
     buys = purpose == "product"
     fields = {
         "purpose": purpose,
         "customer_ref": body.text("customerRef", required=True, min_length=1),
         "product_ref": body.text("productRef", required=buys, min_length=1),
         "plan_ref": body.text("planRef", required=buys, min_length=1),
-        "amount": body.integer("amount", *_AMOUNTS, required=not buys),
+        "amount": body.integer("amount", *AMOUNTS, required=not buys),
         "currency": body.text("currency") or CURRENCY,
         "pricing_tier": body.text("pricingTier"),
         "description": body.text("description", max_length=500),

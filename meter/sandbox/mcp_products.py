@@ -170,6 +170,8 @@ def _tools(body: Reading, name: str, plans: Keyed) -> dict[str, list[str]]:
 
 def _is_url(text: str) -> bool:
     try:
-        return urlsplit(text).scheme in ("http", "https")
+        parts = urlsplit(text)
+        known = parts.port != 0  # reading a port that is none raises as well
     except ValueError:
         return False
+    return known and parts.scheme in ("http", "https")

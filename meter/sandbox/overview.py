@@ -59,7 +59,9 @@ class Overview:
         return page(
             "Provider sandbox",
             element("h1", "Provider sandbox"),
-            element("p", f"The billing provider in a box, at {iso(call.now)}", class_="quiet"),
+            element(
+                "p", _moment(iso(call.now)), " UTC, ", element("a", "OpenAPI", href="/openapi.json"), class_="quiet"
+            ),
             _figures(self._totals()),
             _faults(self._faults()),
             *(self._world(call, environment) for environment in _WORLDS),

@@ -16,8 +16,10 @@ from meter.sandbox.shapes import Reading
 MAX_COUNT = 2**53
 MAX_CREDITS_PER_UNIT = 10**9
 
-_TYPES = ("recurring", "usage-based", "one-time", "hybrid")
-_CYCLES = ("weekly", "monthly", "quarterly", "yearly", "custom")
+TYPES = ("recurring", "usage-based", "one-time", "hybrid")
+CYCLES = ("weekly", "monthly", "quarterly", "yearly", "custom")
+MODELS = ("pre-paid", "post-paid")
+PLAN_STATUSES = ("active", "inactive", "archived")
 _SYMBOLS = {"USD": "$"}
 
 
@@ -124,12 +126,12 @@ def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": body.text("name", required=named, min_length=1),
         "description": body.text("description"),
-        "type": body.choice("type", _TYPES),
-        "status": body.choice("status", ("active", "inactive", "archived")),
+        "type": body.choice("type", TYPES),
+        "status": body.choice("status", PLAN_STATUSES),
         "price": base_price if price is None else price,
         "currency": body.text("currency", min_length=1),
-        "billing_cycle": body.choice("billingCycle", _CYCLES),
-        "billing_model": body.choice("billingModel", ("pre-paid", "post-paid")),
+        "billing_cycle": body.choice("billingCycle", CYCLES),
+        "billing_model": body.choice("billingModel", MODELS),
         "free_units": body.integer("freeUnits", 0, MAX_COUNT),
         "limit": body.integer("limit", 0, MAX_COUNT),
         "credits_per_unit": body.integer("creditsPerUnit", 1, MAX_CREDITS_PER_UNIT),
