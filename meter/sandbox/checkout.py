@@ -1,12 +1,14 @@
 """What happens when a customer has paid at the checkout: a purchase begins, or credits arrive."""
 
+import msgspec
+
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.credits import MAX_GRANT
 from meter.sandbox.entries import Plan, Session
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
-from meter.sandbox.payments import topup
+from meter.sandbox.payments import price, topup
 from meter.sandbox.purchasing import Purchasing, woken
 from meter.sandbox.sessions import used
 from meter.sandbox.shapes import Reading
@@ -25,12 +27,18 @@ class Checkout:
         self._purchasing = Purchasing(catalogue)
 
     def complete(self, call: Call) -> Answer:
-        """`POST /sandbox/checkout-sessions/{session}`: works once, and not after the session has expired (410)."""
+        """`POST /sandbox/checkout-sessions/{session}`: works once, and not after the session has expired (410).
+
+        With `declined` the card is refused (402): a failed transaction, and the session can be paid still.
+        """
         environment, session = self._find(call.params["session"])
         body = Reading(call.json())
         credits_bought = body.integer("credits", 1, MAX_GRANT) or TOPUP_CREDITS
+        declined = body.flag("declined") or False
         body.done()
         done = used(session, call.now)
+        if declined:
+            return self._decline(environment, session, credits_bought, call.now)
         if session.purpose == "credit_topup":
             balance = self._ledger.balance(environment, session.customer_ref) + credits_bought
             credit = Credit(environment, session.customer_ref, "TOPUP", credits_bought, balance, call.now)
@@ -53,6 +61,16 @@ class Checkout:
         if not found:
             raise ProviderError(400, "There is no active plan to buy")
         return found[0]
+
+    def _decline(self, environment: int, session: Session, credits_bought: int, now: float) -> Answer:
+        row = msgspec.structs.replace(topup(session, credits_bought, now), status="failed")
+        if session.purpose != "credit_topup":
+            plan = self.plan(environment, session)
+            if not plan.price > 0:
+                raise ProviderError(400, f"Plan with reference {plan.reference} does not require payment")
+            row = msgspec.structs.replace(row, type="purchase", amount=price(plan), plan_ref=plan.reference)
+        self._catalogue.put(environment, [row])
+        return Answer.of(402, {"success": False, "transactionRef": row.reference})
 
     def _find(self, reference: str) -> tuple[int, Session]:
         for environment in (SANDBOX, LIVE):

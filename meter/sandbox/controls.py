@@ -8,7 +8,7 @@ PUT    /sandbox/faults                    a list of faults in place of all other
 DELETE /sandbox/faults                    no faults
 POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., "environment"?}, or a list of them
 POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
-POST   /sandbox/checkout-sessions/{id}    the customer has paid; {"credits"?} for a session about credits
+POST   /sandbox/checkout-sessions/{id}    the customer has paid; {"credits"?} about credits; {"declined"?}
 POST   /sandbox/purchases                 {"customerRef", "productRef", "planRef", "environment"?}: bought and paid
 GET    /sandbox/transactions?environment= {"transactions": [...]}
 POST   /sandbox/transactions              a payment: {"customerRef" or "purchaseRef", "amount", "status"?, ...}

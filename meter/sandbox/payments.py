@@ -1,6 +1,6 @@
 """Payments as rows: what a purchase, the renewal of one, or credits or usage have cost."""
 
-from meter.sandbox.entries import Intent, Purchase, Session, Transaction
+from meter.sandbox.entries import Intent, Plan, Purchase, Session, Transaction
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import moment_of, period_end
 from meter.sandbox.references import new_reference
@@ -15,12 +15,17 @@ MAX_AMOUNT = 2**53
 """In minor units; beyond it, the provider's numbers are no longer whole."""
 
 
+def price(plan: Plan) -> int:
+    """What a plan costs, in whole minor units."""
+    return min(round(plan.price), MAX_AMOUNT)
+
+
 def payment(purchase: Purchase, kind: str, moment: str) -> Transaction:
     """The price of a purchase's plan, paid at `moment`; `kind` is purchase or renewal."""
     return Transaction(
         reference=new_reference("txn"),
         type=kind,
-        amount=min(round(purchase.plan.price), MAX_AMOUNT),
+        amount=price(purchase.plan),
         currency=purchase.plan.currency.upper(),
         created_at=moment,
         customer_ref=purchase.customer_ref,

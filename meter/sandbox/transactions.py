@@ -58,12 +58,13 @@ class Transactions:
         return Answer.of(200, {**answer, "totalTransactions": found.total})
 
     def show(self, call: Call) -> Answer:
-        """`GET /sandbox/transactions?environment=`: all rows, the oldest first."""
+        """`GET /sandbox/transactions?environment=`: all rows, in the order of their dates."""
         environment = call.query.get("environment") or "sandbox"
         if environment not in ENVIRONMENTS:
             raise ProviderError(400, f"environment must be one of {', '.join(ENVIRONMENTS)}")
         rows = self._catalogue[ENVIRONMENTS[environment]].books.rows()
-        return Answer.of(200, {"transactions": [shown(row) for row in rows]})
+        in_order = sorted(rows, key=lambda row: row.created_at)
+        return Answer.of(200, {"transactions": [shown(row) for row in in_order]})
 
     def add(self, call: Call) -> Answer:
         """`POST /sandbox/transactions`: 201; a payment that never went through a checkout, or failed there."""

@@ -13,7 +13,7 @@ from meter.sandbox.demo_data import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError
 from meter.sandbox.demo_sales import PAYMENT, PURCHASE
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store
-from tests.sandboxes import BULK, LIMITS, FixedClock, client_of, rows
+from tests.sandboxes import BULK, LIMITS, FixedClock, client_of, rows, tool
 
 DAYS = (
     "2026-02-11T10:30:00",
@@ -40,25 +40,15 @@ def day(clock: FixedClock, days_ago: int) -> str:
     return f"{datetime.fromtimestamp(clock.now, UTC) - timedelta(days=days_ago):%Y-%m-%d}"
 
 
-async def tool(client: httpx.AsyncClient, name: str, /, **arguments: Any) -> dict[str, Any]:
-    """What an MCP tool answers."""
-    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
-    accept = {"accept": "application/json, text/event-stream"}
-    answer = (await client.post("/mcp", json=call, headers=accept)).raise_for_status().json()["result"]
-    assert answer["isError"] is False, answer
-    found: dict[str, Any] = answer["structuredContent"]["data"]
-    return found
-
-
 async def figures(client: httpx.AsyncClient, **bounds: str) -> dict[str, Any]:
     """The statistics' sums."""
-    found = await tool(client, "get_transaction_stats", **bounds)
+    found = await tool(client, "get_transaction_stats", bounds)
     return {name: found[name] for name in FIGURES}
 
 
 async def earned(client: httpx.AsyncClient) -> int:
     """What support-bot has earned; both ways to ask agree."""
-    balance = await tool(client, "get_product_balance", productRef=SUPPORT_BOT)
+    balance = await tool(client, "get_product_balance", {"productRef": SUPPORT_BOT})
     product = (await client.get(f"/v1/sdk/products/{SUPPORT_BOT}")).json()
     assert (balance["balance"], balance["totalTransactions"]) == (product["balance"], product["totalTransactions"])
     return int(balance["balance"])
@@ -76,7 +66,7 @@ async def test_the_figures_are_those_of_the_examples(moment: str) -> None:
     clock = clock_at(moment)
     async with client_of(clock=clock, demo_data=True) as client:
         assert await left(client) == 13
-        checked = await tool(client, "check_limits", customerRef=BOB, productRef=SUPPORT_BOT)
+        checked = await tool(client, "check_limits", {"customerRef": BOB, "productRef": SUPPORT_BOT})
         assert (checked["used"], checked["limit"], checked["remaining"]) == (87, 100, 13)
         for days_ago in (29, 30, 31):
             assert await figures(client, fromDate=day(clock, days_ago), toDate=day(clock, 0)) == FIGURES
@@ -134,14 +124,16 @@ async def test_every_figure_moves() -> None:
         (await client.post("/sandbox/transactions", json=added)).raise_for_status()
         moved = {**FIGURES, "totalTransactions": 85, "successful": 80, "totalRevenue": 392_000}
         assert (await figures(client), await earned(client)) == (moved, 94_150)
-        refund = await tool(client, "create_refund", sourceTransactionId=PAYMENT, amount=2500, reason="Double charge")
+        refund = await tool(
+            client, "create_refund", {"sourceTransactionId": PAYMENT, "amount": 2500, "reason": "Double charge"}
+        )
         assert (refund["reference"], refund["amount"]) == ("txn_H1I2J3K4", 2500)
         moved |= {"totalTransactions": 86, "refunded": 3, "totalRevenue": 389_500}
         assert (await figures(client), await earned(client)) == (moved, 91_650)
         events = [{"customerRef": BOB, "productRef": SUPPORT_BOT} for _ in range(5)]
         (await client.post(BULK, json={"events": events})).raise_for_status()
         assert await left(client) == 8
-        again = await tool(client, "create_refund", sourceTransactionRef=PAYMENT)
+        again = await tool(client, "create_refund", {"sourceTransactionRef": PAYMENT})
         assert again["reference"] not in (PAYMENT, "txn_H1I2J3K4")
         assert (again["amount"], await earned(client)) == (2400, 89_250)
         shown = (await client.get(f"/v1/sdk/purchases/{PURCHASE}")).json()
@@ -156,7 +148,7 @@ async def test_what_the_examples_create_is_given_once() -> None:
             assert jane.status_code == (201 if name == "Jane Smith" else 409)
             if jane.status_code == 201:
                 assert (jane.json()["reference"], jane.json()["purchases"][0]["reference"]) == (JANE, PURCHASE)
-        bob = await tool(client, "ensure_customer", email="bob@startup.io", name="Robert")
+        bob = await tool(client, "ensure_customer", {"email": "bob@startup.io", "name": "Robert"})
         assert (bob["reference"], bob["name"], bob["created"]) == (BOB, "Bob", False)
         body = {"name": "support-bot", "description": "Customer support automation"}
         first, second = [(await client.post("/v1/sdk/products", json=body)).json() for _ in "12"]
@@ -169,14 +161,14 @@ async def test_it_is_loaded_once_into_a_file(tmp_path: Path) -> None:
     clock, data = clock_at(DAYS[0]), tmp_path / "sandbox.db"
     with closing(Store(data)) as store:
         async with client_of(store, clock=clock, demo_data=True) as client:
-            await tool(client, "create_refund", sourceTransactionRef=PAYMENT, amount=2500)
+            await tool(client, "create_refund", {"sourceTransactionRef": PAYMENT, "amount": 2500})
             await client.patch(f"/v1/sdk/customers/{BOB}", json={"name": "Robert"})
     with closing(Store(data)) as store:
         async with client_of(store, clock=clock, demo_data=True) as client:
             assert (await figures(client))["totalTransactions"] == 85
             assert (await client.get("/sandbox/totals")).json()["usages"] == 87
             assert (await client.get(f"/v1/sdk/customers/{BOB}")).json()["name"] == "Robert"
-            refund = await tool(client, "create_refund", sourceTransactionRef=PAYMENT, amount=1)
+            refund = await tool(client, "create_refund", {"sourceTransactionRef": PAYMENT, "amount": 1})
             assert refund["reference"] != "txn_H1I2J3K4"
         clock.now += 4 * 86400
         async with client_of(store, clock=clock, demo_data=True) as client:
@@ -189,11 +181,11 @@ async def test_a_reset_begins_anew() -> None:
     """What was done is gone, the world is back, as of now."""
     clock = clock_at(DAYS[0])
     async with client_of(clock=clock, demo_data=True) as client:
-        await tool(client, "create_refund", sourceTransactionRef=PAYMENT)
+        await tool(client, "create_refund", {"sourceTransactionRef": PAYMENT})
         clock.now += 100 * 86400
         (await client.post("/sandbox/reset")).raise_for_status()
         assert (await figures(client, fromDate=day(clock, 30)), await left(client)) == (FIGURES, 13)
-        refund = await tool(client, "create_refund", sourceTransactionRef=PAYMENT)
+        refund = await tool(client, "create_refund", {"sourceTransactionRef": PAYMENT})
         assert refund["reference"] == "txn_H1I2J3K4"
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from meter.sandbox.store import Store
-from tests.sandboxes import CUSTOMER, NOW, PRODUCT, FixedClock, bought, client_of, known, plan_of, remaining
+from tests.sandboxes import CUSTOMER, NOW, PRODUCT, FixedClock, bought, client_of, known, plan_of, remaining, tool
 
 DAY = 86400
 LAST_OF_JANUARY = 1_769_860_800.0
@@ -113,3 +113,19 @@ async def test_both_environments_are_renewed() -> None:
         for environment in ("live", "sandbox"):
             answer = await client.get("/sandbox/transactions", params={"environment": environment})
             assert len(answer.json()["transactions"]) == 2
+
+
+@pytest.mark.parametrize(("which", "status", "left"), [("purchase", "active", 70), ("renewal", "refunded", 10)])
+async def test_a_refund_ends_what_runs_only_if_it_paid_for_it(which: str, status: str, left: int) -> None:
+    """Money for the month before goes back without an end; that for this month ends the purchase and its renewals."""
+    clock = FixedClock()
+    async with client_of(clock=clock) as client:
+        await known(client, free_units=10)
+        path = f"/v1/sdk/purchases/{await bought(client, await plan_of(client, price=4900, limit=70))}"
+        clock.now += 31 * DAY
+        transactions = (await client.get("/sandbox/transactions")).json()["transactions"]
+        (source,) = [row["reference"] for row in transactions if row["type"] == which]
+        assert (await tool(client, "create_refund", {"sourceTransactionRef": source}))["amount"] == 4900
+        assert ((await client.get(path)).json()["status"], await remaining(client)) == (status, left)
+        clock.now += 31 * DAY
+        assert [kind for kind, _ in await paid(client)].count("renewal") == (2 if status == "active" else 1)

@@ -132,6 +132,36 @@ async def test_a_topup_leaves_a_transaction_and_a_grant_does_not(ledger: Ledger)
     assert ledger.figures() == {**NOTHING, "totalTransactions": 1, "successful": 1, "totalRevenue": 251}
 
 
+@pytest.mark.parametrize(("about", "amount"), [({"purpose": "credit_topup"}, 1000), ({"planRef": "<plan>"}, 4900)])
+async def test_a_card_that_is_refused_leaves_a_failed_transaction(
+    ledger: Ledger, about: dict[str, str], amount: int
+) -> None:
+    """402, and nothing is bought; the same session can be paid afterwards."""
+    async with ledger.client() as client:
+        await known(client, free_units=10)
+        plan = await plan_of(client, price=4900)
+        about = {name: value.replace("<plan>", plan) for name, value in about.items()}
+        body = {"customerRef": CUSTOMER, "productRef": PRODUCT, **about}
+        path = f"/sandbox/checkout-sessions/{(await client.post(CHECKOUTS, json=body)).json()['sessionId']}"
+        answer = await client.post(path, json={"declined": True})
+        (row,) = await rows(client)
+        assert (answer.status_code, answer.json()) == (402, {"success": False, "transactionRef": row["reference"]})
+        assert (row["status"], row["amount"], row["customerRef"]) == ("failed", amount, CUSTOMER)
+        assert (await balance(client), await remaining(client)) == (0, 10)
+        assert (await client.post(path)).status_code == 200
+    figures = {"totalTransactions": 2, "successful": 1, "failed": 1, "refunded": 0, "totalRevenue": amount}
+    assert ledger.figures() == figures
+
+
+async def test_what_is_free_cannot_be_refused() -> None:
+    """There is nothing to pay."""
+    async with client_of() as client:
+        await known(client, free_units=10)
+        session = await client.post(CHECKOUTS, json={"customerRef": CUSTOMER, "productRef": PRODUCT})
+        path = f"/sandbox/checkout-sessions/{session.json()['sessionId']}"
+        assert (await client.post(path, json={"declined": True})).status_code == 400
+
+
 async def test_every_row_is_counted_once(ledger: Ledger) -> None:
     """A payment, a failed one, a refund: the total is their sum, and revenue is net of what went back."""
     async with ledger.client() as client:
