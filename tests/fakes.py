@@ -75,7 +75,9 @@ class FakeBilling:
         if place not in self.allowances:
             return limits_outcome(404, {}, _error(404, "Customer or product not found"), 0.0)
         remaining = max(self.allowances[place] - self.used_units(*place), 0)
-        body = {"withinLimits": remaining > 0, "remaining": remaining, "meterName": "requests"}
+        body: dict[str, object] = {"withinLimits": remaining > 0, "remaining": remaining, "meterName": "requests"}
+        if request.get("includeCheckoutSession") and not remaining:
+            body["checkoutUrl"] = "https://pay.example.com/1"
         return limits_outcome(200, {}, msgspec.json.encode(body), 0.0)
 
     async def close(self) -> None:

@@ -13,17 +13,22 @@ import httpx
 import msgspec
 
 from meter.billing.calling import Answer, Call, HttpBilling, address, common_headers, joined
+from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome
 from meter.billing.mcp_answers import rest_answer
 from meter.clock import Clock
 
 PROTOCOL_VERSION = "2025-06-18"
 """The oldest revision with structured results: newer servers take it, too."""
 
+_LINK = frozenset({"checkoutUrl", "checkoutSessionId"})
 _OPENING = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":'
 
 
 class McpBilling(HttpBilling):
-    """The provider's MCP server. Raises BadConfiguration for an address or a key that no request can carry."""
+    """The provider's MCP server. Raises BadConfiguration for an address or a key that no request can carry.
+
+    Its `check_limits` has a link to buy more in every denial; whoever has not asked for it does not get it.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,13 @@ class McpBilling(HttpBilling):
         super().__init__(
             framing, secret_key, timeout_seconds, transport=transport, ssl_context=ssl_context, clock=clock
         )
+
+    async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
+        """As over REST."""
+        outcome = await super().check_limits(request)
+        if isinstance(outcome, LimitsAnswer) and not request.get("includeCheckoutSession"):
+            return LimitsAnswer({name: each for name, each in outcome.body.items() if name not in _LINK})
+        return outcome
 
 
 class _McpFraming:

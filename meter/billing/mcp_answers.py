@@ -30,7 +30,6 @@ _NO_SUCH_TOOL = re.compile(r"Unknown tool\b|\bTool \S+ (not found|disabled)")
 # never inside quotes: what somebody sent may be quoted
 _NAMED_IN_WORDS = re.compile(r"(?<![\w.'\"`])events(?:\.(\d+)|\[(\d+)\])([\w.\[\]]*)\s*:?\s*([^;\n]*)")
 _BEGINS_LIKE_RPC = re.compile(rb'\s*(\{\s*("(jsonrpc|id|result|error)"|$|"\w*$)|event\s*:|data\s*:|id\s*:|:)')
-_EVENTS, _LINES = re.compile(rb"\r\n\r\n|\n\n|\r\r"), re.compile(rb"\r\n|\n|\r")
 _NO_MESSAGE = b"data:"
 _DESCRIPTION = re.compile(r'error_description="([^"]*)"')
 
@@ -78,8 +77,8 @@ def rest_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 def _message_of(stream: bytes) -> bytes:
     """The response among the messages of an event stream."""
-    for event in _EVENTS.split(stream):
-        lines = [line[5:].removeprefix(b" ") for line in _LINES.split(event) if line.startswith(b"data:")]
+    for event in stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n"):
+        lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
         message = b"\n".join(lines)
         if lines and _is_response(message):
             return message

@@ -299,6 +299,19 @@ async def test_limits_count_down_with_usage(world: World) -> None:
     assert (before.body["withinLimits"], before.body["remaining"], after.body["remaining"]) == (True, 10, 7)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_link_to_buy_more_comes_only_when_asked_for(world: World, wanted: bool) -> None:
+    """Each is made for one caller, so no other may get it from a cache."""
+    await world.allow("cus_A", "prd_A", 1)
+    await world.billing.check_limits({"customerRef": "cus_A", "productRef": "prd_A"})
+    await world.billing.record_bulk([event("a")], yes)
+    question: dict[str, object] = {"customerRef": "cus_A", "productRef": "prd_A"}
+    answer = await world.billing.check_limits(question | ({"includeCheckoutSession": True} if wanted else {}))
+    assert isinstance(answer, LimitsAnswer)
+    assert answer.body["withinLimits"] is False
+    assert ("checkoutUrl" in answer.body) is wanted
+
+
 async def test_limits_of_an_unknown_customer_are_not_found(world: World) -> None:
     """That is told apart from a provider that is away."""
     assert isinstance(await world.billing.check_limits({"customerRef": "x", "productRef": "y"}), LimitsNotFound)
