@@ -8,7 +8,7 @@ PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-
 INSTALLED := .venv/.installed
 
 # Quick tests first. `make test TESTS=tests/unit/test_event.py` runs only some of them.
-TESTS ?= tests/unit tests/test_*.py tests/property tests/simulation tests/contract tests/integration
+TESTS ?= tests/unit tests/test_*.py tests/property tests/simulation tests/contract tests/integration tests/chaos
 
 # `make demo TRANSPORT=mcp` chooses how meter talks to the provider, `make demo EVENTS=20000` how much it bills.
 DEMO := .venv/bin/meter demo $(if $(TRANSPORT),--transport $(TRANSPORT)) $(if $(EVENTS),--events $(EVENTS))
@@ -56,6 +56,9 @@ bench: install ## Events per CPU second: bare consumer loop and whole pipeline
 
 bench-sandbox: install ## Usages per CPU second that the sandbox takes
 	.venv/bin/python -m bench.sandbox
+
+chaos: install ## Real processes, all of them killed, stopped and failing in turn: 20 seeds; results are kept
+	.venv/bin/python -m tests.chaos $(CHAOS)
 
 simulate: install ## The machine against a model of Kafka and provider: 10,000 fault schedules in virtual time
 	.venv/bin/python -m tests.simulation.simulate

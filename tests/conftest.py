@@ -25,7 +25,7 @@ from tests.brokers import (
     login_with_certificates,
 )
 
-KINDS = ("unit", "property", "simulation", "contract", "integration")
+KINDS = ("unit", "property", "simulation", "contract", "integration", "chaos")
 REPOSITORY = "repository"
 """The tests beside the folders: layers, documents."""
 

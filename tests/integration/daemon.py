@@ -212,10 +212,11 @@ class Installation:
         assert self._sandbox is not None
         return self._sandbox
 
-    async def start_sandbox(self, *faults: Mapping[str, object], key: str | None = None) -> Sandbox:
+    async def start_sandbox(self, *faults: Mapping[str, object], key: str | None = None, **knobs: object) -> Sandbox:
         """Start the provider, and again after a `kill` at the same address with the same rows; it answers."""
         arguments = ["sandbox", "--port", str(self._sandbox_port), "--data", str(self._folder / "sandbox.sqlite")]
-        program = self._start("sandbox", [*arguments, *(["--key", key] if key else [])], {})
+        environ = {f"METER_SANDBOX__{knob.upper()}": str(value) for knob, value in knobs.items()}
+        program = self._start("sandbox", [*arguments, *(["--key", key] if key else [])], environ)
         self._sandbox = Sandbox(program, self._sandbox_port)
         self._asked.append(self._sandbox)
         await eventually(self._sandbox.answers, START_SECONDS, "the sandbox answers")

@@ -1,0 +1,23 @@
+"""The short form of `make chaos`: one seed, each process fault and some of the provider's, in about a minute."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import MakeBroker
+from tests.chaos.story import play
+from tests.chaos.strikes import PROVIDER, Strikes
+
+SEED = 2026
+EVENTS = 12_000
+PROVIDER_KINDS = 6
+
+
+@pytest.mark.timeout(400)
+async def test_every_event_is_billed_once_or_parked_whatever_breaks(own_broker: MakeBroker, tmp_path: Path) -> None:
+    """Nothing is lost, billed twice, billed though invalid, or parked though valid; said by topics and rows alone."""
+    kinds = [*Strikes.PROCESSES, *random.Random(SEED).sample(list(PROVIDER), PROVIDER_KINDS)]
+    result = await play(SEED, EVENTS, own_broker(), tmp_path, kinds=kinds, times=1)
+    assert result.faults == []
+    assert all(result.struck[kind] for kind in kinds), result.struck
