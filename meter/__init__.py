@@ -160,7 +160,8 @@ sandbox/               the provider in a box; imports nothing from the rest
   sessions.py            checkout and customer sessions over REST
   markup.py              HTML made of elements, escaped in one place
   pages.py               the pages behind their links
-  overview.py            the page at /
+  listings.py            the tables of the page at /
+  overview.py            the page itself
   checkout.py            what happens when a customer has paid
   refunds.py             gives money back
   transactions.py        statistics, and what a product has earned

@@ -199,6 +199,13 @@ class Outbox:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE row > ? ORDER BY row LIMIT ?", (row, limit))  # noqa: S608  # constant
         return [Delivery(*found) for found in rows]
 
+    def latest(self, environment: int, limit: int) -> tuple[int, list[Delivery]]:
+        """How many deliveries to an environment's endpoints are kept, and up to `limit` of them, the latest first."""
+        where = "FROM deliveries WHERE endpoint IN (SELECT reference FROM webhook_endpoints WHERE environment = ?)"
+        (count,) = self._db.execute(f"SELECT COUNT(*) {where}", (environment,)).fetchone()
+        rows = self._db.execute(f"SELECT {_COLUMNS} {where} ORDER BY row DESC LIMIT ?", (environment, limit))
+        return count, [Delivery(*found) for found in rows]
+
 
 def _encoded(event: Event, event_id: str) -> bytes:
     return msgspec.json.encode(envelope(event, event_id))

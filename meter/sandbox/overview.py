@@ -1,29 +1,24 @@
 """The page at `/`: what the sandbox has recorded, for whoever develops against it."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from meter.sandbox import listings
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import Plan, Product
 from meter.sandbox.errors import iso
-from meter.sandbox.markup import Html, element, joined, page, table
-from meter.sandbox.pages import money, used_up
+from meter.sandbox.listings import ROWS, latest, section
+from meter.sandbox.markup import Html, element, joined, page
+from meter.sandbox.pages import money
+from meter.sandbox.payments import CURRENCY
 from meter.sandbox.purchases import Purchases
-from meter.sandbox.references import usage_reference
-from meter.sandbox.store import Store, StoredUsage
-
-ROWS = 25
-"""How many of the latest of each kind are shown."""
+from meter.sandbox.store import Store
 
 _WORLDS = {
     SANDBOX: ("Sandbox", "every key that does not begin with sk_live_"),
     LIVE: ("Live", "keys that begin with sk_live_"),
 }
-_GOOD = {"active", "success"}
-_BAD = {"fail", "paywall", "expired", "cancelled", "refunded", "past_due", "suspended"}
 _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
 _FIRST_STEPS = """\
 curl -d '{{"reference": "cus_A1B2C3D4"}}' http://{host}/sandbox/customers
@@ -35,7 +30,7 @@ curl -H 'Authorization: Bearer sk_sandbox_any' \\
 
 
 class Overview:
-    """The page; `facts` tells the totals of both environments and the faults that are on."""
+    """The page; `totals` are sums over both environments, `faults` those that are on."""
 
     def __init__(
         self,
@@ -60,7 +55,11 @@ class Overview:
             "Provider sandbox",
             element("h1", "Provider sandbox"),
             element(
-                "p", _moment(iso(call.now)), " UTC, ", element("a", "OpenAPI", href="/openapi.json"), class_="quiet"
+                "p",
+                listings.moment(iso(call.now)),
+                " UTC, ",
+                element("a", "OpenAPI", href="/openapi.json"),
+                class_="quiet",
             ),
             _figures(self._totals()),
             _faults(self._faults()),
@@ -72,56 +71,46 @@ class Overview:
         """Everything of one environment; a few words when nothing has happened in it."""
         name, keys = _WORLDS[environment]
         shelf = self._catalogue[environment]
-        usages, units = self._store.kept(environment)
-        title = element("h2", name, element("small", keys))
         parts = [
-            _section("Customers", len(shelf.customers), self._customers(shelf, environment, call)),
-            _section("Purchases", len(shelf.purchases), self._bought(shelf, environment, call)),
-            _section("Products", len(shelf.products), _products(shelf)),
+            self._usages(call, environment),
+            section("Customers", len(shelf.customers), self._customers(call, environment, shelf)),
+            section("Purchases", len(shelf.purchases), self._bought(call, environment, shelf)),
+            section("Products", len(shelf.products), listings.products(shelf)),
+            _transactions(shelf),
+            self._webhooks(environment),
         ]
-        if usages:
-            rows = [_usage(row) for row in self._store.latest_usages(environment, ROWS)]
-            parts.insert(0, _section(f"Latest usages, {units:,} units in all", usages, table(_USAGE_COLUMNS, rows)))
-        elif environment == SANDBOX:
-            parts.insert(0, _first_steps(call))
+        title = element("h2", name, element("small", keys))
         shown = joined(parts) or element("p", "Nothing yet.", class_="quiet")
         return element("section", title, shown, id=name.lower())
 
-    def _customers(self, shelf: Shelf, environment: int, call: Call) -> Html:
-        moment = iso(call.now)
-        rows = [
-            (
-                _code(customer.reference),
-                customer.name,
-                customer.email,
-                ", ".join(
-                    _plan_name(each.plan) for each in shelf.purchases_of(customer.reference) if each.holds_at(moment)
-                ),
-                self._store.ledger.balance(environment, customer.reference),
-            )
-            for customer in _latest(shelf.customers)
-        ]
-        return table(("Customer", "Name", "Email", "Plans", "Credits#"), rows)
+    def _usages(self, call: Call, environment: int) -> Html:
+        count, units = self._store.kept(environment)
+        if not count:
+            return _first_steps(call) if environment == SANDBOX else Html()
+        found = self._store.latest_usages(environment, ROWS)
+        return section(f"Latest usages, {units:,} units in all", count, listings.usages(found))
 
-    def _bought(self, shelf: Shelf, environment: int, call: Call) -> Html:
+    def _customers(self, call: Call, environment: int, shelf: Shelf) -> Html:
+        ledger = self._store.ledger
+        balances = {each.reference: ledger.balance(environment, each.reference) for each in latest(shelf.customers)}
+        return listings.customers(shelf, iso(call.now), balances)
+
+    def _bought(self, call: Call, environment: int, shelf: Shelf) -> Html:
         seen = Call(environment, call.path, b"", call.now)
-        rows = [_purchase(self._purchases.shown(seen, purchase)) for purchase in _latest(shelf.purchases)]
-        return table(("Purchase", "Customer", "Product", "Plan", "Status", "Since", "Until", "Used#", "of#"), rows)
+        return listings.purchases(self._purchases.shown(seen, purchase) for purchase in latest(shelf.purchases))
+
+    def _webhooks(self, environment: int) -> Html:
+        outbox = self._store.outbox
+        found = [each for each in outbox.endpoints.values() if each.environment == environment]
+        count, sent = outbox.latest(environment, ROWS)
+        shown = section("Webhook endpoints", len(found), listings.endpoints(found[-ROWS:]))
+        return joined([shown, section("Webhooks", count, listings.deliveries(sent))])
 
 
-_USAGE_COLUMNS = ("Recorded", "Customer", "Product", "Action", "Outcome", "Units#", "Idempotency key", "Reference")
-
-
-def _latest(entries: dict[str, Any]) -> Iterable[Any]:
-    return islice(reversed(entries.values()), ROWS)
-
-
-def _section(name: str, count: int, rows: Html) -> Html:
-    """A heading with how many there are, and the latest of them; nothing when there are none."""
-    if not count:
-        return Html()
-    shown = f"the latest {ROWS} of {count:,}" if count > ROWS else f"{count:,}"
-    return joined([element("h3", name, element("small", shown)), rows])
+def _transactions(shelf: Shelf) -> Html:
+    rows = shelf.books.rows()
+    revenue = money(shelf.books.between(None, None).revenue, CURRENCY)
+    return section(f"Transactions, {revenue} in all", len(rows), listings.transactions(rows))
 
 
 def _figures(totals: Mapping[str, int]) -> Html:
@@ -133,86 +122,10 @@ def _figures(totals: Mapping[str, int]) -> Html:
     return element("div", *figures, class_="figures")
 
 
-def _faults(faults: list[Mapping[str, Any]]) -> Html:
+def _faults(faults: Sequence[Mapping[str, Any]]) -> Html:
     if not faults:
         return element("p", "No faults are on: every request is answered as it deserves.", class_="quiet")
-    rows = [(_code(fault["route"]), fault["kind"], _how(fault), fault["struck"]) for fault in faults]
-    shown = _section("Faults that are on", len(faults), table(("Route", "Fault", "How", "Struck#"), rows))
-    return element("div", shown, class_="faults")
-
-
-def _how(fault: Mapping[str, Any]) -> str:
-    others = {name: value for name, value in fault.items() if name not in ("route", "kind", "struck")}
-    often = "" if {"rate", "count"} & others.keys() else "always"
-    return ", ".join([*([often] if often else []), *(f"{name} {value}" for name, value in others.items())])
-
-
-def _products(shelf: Shelf) -> Html:
-    rows = [(_code(each.reference), each.name, _plans(shelf, each), each.status) for each in _latest(shelf.products)]
-    return table(("Product", "Name", "Plans", "Status"), rows)
-
-
-def _plans(shelf: Shelf, product: Product) -> str:
-    return ", ".join(f"{_plan_name(plan)}{_terms(plan)}" for plan in shelf.plans_of(product.reference)) or "none"
-
-
-def _terms(plan: Plan) -> str:
-    terms = [
-        money(plan.price, plan.currency) if plan.price else "",
-        f"{plan.allowance_units:,} units" if plan.allowance_units else "",
-        f"{plan.credits_per_unit:,} credits a unit" if plan.credits_per_unit else "",
-        "default" if plan.default else "",
-    ]
-    shown = ", ".join(term for term in terms if term)
-    return f" ({shown})" if shown else ""
-
-
-def _plan_name(plan: Plan) -> str:
-    return plan.name or plan.reference
-
-
-def _usage(row: StoredUsage) -> tuple[object, ...]:
-    usage = row.usage
-    return (
-        _moment(iso(row.recorded_at)),
-        _code(usage.customer_ref),
-        _code(usage.product_ref or ""),
-        usage.action_type,
-        _state(usage.outcome),
-        usage.units,
-        _code(usage.idempotency_key or ""),
-        _code(usage_reference(row.row)),
-    )
-
-
-def _purchase(shown: Mapping[str, Any]) -> tuple[object, ...]:
-    plan, used = shown["planSnapshot"], shown["usage"]["used"]
-    allowance = plan.get("freeUnits") or plan.get("limit")
-    return (
-        _code(shown["reference"]),
-        _code(shown["customerRef"]),
-        _code(shown["productRef"]),
-        plan.get("name", plan["reference"]),
-        _state(shown["status"]),
-        _moment(shown["startDate"]),
-        _moment(shown.get("endDate", "")),
-        joined([used_up(used, allowance), f"{used:,}"]),
-        allowance or "no bound",
-    )
-
-
-def _state(word: str) -> Html:
-    mood = "good" if word in _GOOD else "bad" if word in _BAD else ""
-    return element("span", word, class_=f"state {mood}".strip())
-
-
-def _code(text: str) -> Html:
-    return element("code", text, title=text) if text else Html()
-
-
-def _moment(text: str) -> str:
-    """`2026-03-15 12:00:00` of the form that the provider writes; UTC."""
-    return text[:19].replace("T", " ")
+    return element("div", section("Faults that are on", len(faults), listings.faults(faults)), class_="faults")
 
 
 def _first_steps(call: Call) -> Html:

@@ -41,6 +41,22 @@ async def test_the_page_shows_what_was_recorded() -> None:
     assert shown.index("second") < shown.index("first")
 
 
+async def test_payments_and_webhooks_are_shown() -> None:
+    """Money with its sum, refunds as what goes back; endpoints without their secrets, and what is on its way."""
+    async with client_of() as client:
+        await known(client)
+        payment = {"customerRef": CUSTOMER, "productRef": PRODUCT, "reference": "txn_1", "amount": 4900}
+        (await client.post("/sandbox/transactions", json=payment)).raise_for_status()
+        made = await client.post("/v1/webhook_endpoints", json={"url": "http://127.0.0.1:9/hook?<a>"})
+        await bought(client, await plan_of(client, name="Pro"))
+        shown = section(await client.get("/"), "sandbox")
+    assert all(
+        text in shown for text in ("49.00 USD in all", "txn_1", "succeeded", "http://127.0.0.1:9/hook?&lt;a&gt;")
+    )
+    assert all(text in shown for text in ("purchase.created", "waiting", made.json()["id"]))
+    assert made.json()["secret"] not in shown
+
+
 async def test_the_two_environments_are_shown_apart() -> None:
     """What a live key wrote is not among the sandbox's, nor the other way round."""
     async with client_of() as client:
