@@ -33,6 +33,7 @@ BATCH = 1000
 CUSTOMERS = 100
 PRODUCT = "prd_00007"
 BULK = "/v1/sdk/usages/bulk"
+_EVENTS_BEFORE_LOAD = 4 * CUSTOMERS  # each is created, given credits, and has a purchase that is created and activated
 _CONNECTIONS = 2
 _START_LIMIT_SECONDS = 20.0
 _DELIVERY_LIMIT_SECONDS = 300.0
@@ -222,7 +223,7 @@ def _await_delivery(client: httpx.Client, hooks_port: int, credits_taken: int) -
     deadline = time.monotonic() + _DELIVERY_LIMIT_SECONDS
     while True:
         found: dict[str, Any] = httpx.get(f"http://{HOST}:{hooks_port}/").raise_for_status().json()
-        if found["debited"] == credits_taken and found["others"] >= CUSTOMERS:
+        if found["debited"] == credits_taken and found["others"] >= _EVENTS_BEFORE_LOAD:
             return int(found["webhooks"])
         if time.monotonic() > deadline:
             raise CommandFailed(f"{credits_taken} credits taken, and the webhooks tell of {found}")
