@@ -182,6 +182,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   retries.py             when they are sent
   signing.py             how they prove where they come from
   webhooks.py            sends them
+  samples.py             one of each
   endpoints.py           where to, over REST
   webhook_controls.py    what became of them
   jobs.py                what time alone does to purchases

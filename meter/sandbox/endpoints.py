@@ -5,13 +5,11 @@ from typing import Any
 
 import httpx
 
-from meter.sandbox.announcements import Event, credit_events, purchase_events
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
-from meter.sandbox.entries import Plan, Purchase
 from meter.sandbox.errors import Issue, ProviderError, invalid, iso
-from meter.sandbox.ledger import Credit
 from meter.sandbox.outbox import CONFIGURED_PREFIX, Endpoint, Outbox, envelope
 from meter.sandbox.references import new_reference
+from meter.sandbox.samples import samples
 from meter.sandbox.shapes import Reading, custom
 
 MAX_URL_LENGTH = 2048
@@ -109,10 +107,10 @@ class Endpoints:
     def event_schema(self, call: Call) -> Answer:
         """`GET /v1/sdk/webhooks/event-schema?type=`: an event as it would come; without a type a new purchase."""
         wanted = call.query.get("type") or "purchase.created"
-        found = [event for event in _samples(call.environment, call.now) if event.type == wanted]
-        if not found:
-            raise ProviderError(404, f"There is no sample of {wanted}")
-        return Answer.of(200, envelope(found[0], "evt_000000000000000000000000"))
+        found = samples(call.environment, call.now).get(wanted)
+        if found is None:
+            raise ProviderError(404, f"There is no event {wanted}")
+        return Answer.of(200, envelope(found, "evt_000000000000000000000000"))
 
     def _endpoint(self, call: Call) -> Endpoint:
         reference = call.params["endpoint"]
@@ -159,12 +157,3 @@ def _types(body: Reading) -> tuple[str, ...]:
     if issues:
         raise invalid([*body.issues, *issues])
     return tuple(given)
-
-
-def _samples(environment: int, now: float) -> list[Event]:
-    moment = iso(now)
-    plan = Plan("pln_K5L6M7N8", "prd_P9Q0R1S2", moment, moment, name="Pro", price=4900, billing_cycle="monthly")
-    new = Purchase("pur_T9U0V1W2", "cus_A1B2C3D4", plan.product_ref, plan, moment)
-    grant = Credit(environment, new.customer_ref, "GRANT", 5000, 5000, now)
-    debit = Credit(environment, new.customer_ref, "USAGE", -5000, 0, now)
-    return [*purchase_events(environment, None, new, now), *credit_events([grant]), *credit_events([debit])]
