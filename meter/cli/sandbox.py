@@ -22,6 +22,7 @@ _WELCOME = """\
 The billing provider's sandbox listens at {address} (data: {data}; key: {key}; faults: {faults}).
   record usage   POST {address}/v1/sdk/usages  or  /v1/sdk/usages/bulk
   limits         POST {address}/v1/sdk/limits
+  tools for MCP  {address}/mcp
   what happened  GET  {address}/sandbox/totals  or  /sandbox/usages?after=0&limit=100
   start afresh   POST {address}/sandbox/reset
   make it fail   PUT  {address}/sandbox/faults   (GET shows them, DELETE ends them)
