@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from meter.sandbox.demo_data import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError
 from meter.sandbox.demo_sales import PAYMENT, PURCHASE
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store
+from tests.operations import OPERATIONS
 from tests.sandboxes import BULK, LIMITS, FixedClock, client_of, rows, tool
+from tests.schemas import faults
+
+SCHEMAS = {each["operation"]: each.get("response", {}) for each in OPERATIONS}
 
 DAYS = (
     "2026-02-11T10:30:00",
@@ -115,6 +120,53 @@ async def test_nothing_lies_in_the_future_and_all_of_it_adds_up(moment: str) -> 
         assert (row["amount"], row["customerRef"]) == (purchase["amount"], purchase["customerRef"])
         assert row["createdAt"] == purchase["startDate"] == purchase["paidAt"]
     assert [each["status"] for each in purchases.values()].count("refunded") == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "path", "body"),
+    [
+        ("GET /v1/sdk/customers/{reference}", f"/v1/sdk/customers/{JANE}", None),
+        ("GET /v1/sdk/customers/{reference}/balance", f"/v1/sdk/customers/{BOB}/balance", None),
+        ("GET /v1/sdk/products", "/v1/sdk/products", None),
+        ("GET /v1/sdk/products/{productRef}", f"/v1/sdk/products/{SUPPORT_BOT}", None),
+        ("GET /v1/sdk/products/{productRef}/plans", f"/v1/sdk/products/{SUPPORT_BOT}/plans", None),
+        ("GET /v1/sdk/purchases", "/v1/sdk/purchases", None),
+        ("GET /v1/sdk/purchases/customer/{customerRef}", f"/v1/sdk/purchases/customer/{JANE}", None),
+        ("GET /v1/sdk/purchases/product/{productRef}", f"/v1/sdk/purchases/product/{SUPPORT_BOT}", None),
+        ("POST /v1/sdk/limits", LIMITS, {"customerRef": BOB, "productRef": SUPPORT_BOT}),
+        ("POST /v1/sdk/user-info", "/v1/sdk/user-info", {"customerRef": BOB, "productRef": SUPPORT_BOT}),
+    ],
+)
+async def test_it_is_seen_over_rest_as_the_provider_describes(
+    operation: str, path: str, body: dict[str, str] | None
+) -> None:
+    """Every answer fits the schema of its operation."""
+    async with client_of(demo_data=True) as client:
+        answer = await (client.get(path) if body is None else client.post(path, json=body))
+    assert answer.status_code == 200
+    assert list(faults(answer.json(), SCHEMAS[operation])) == []
+
+
+async def test_lists_agree_with_each_other() -> None:
+    """All purchases, those by product and those by customer are the same; the products' balances are the revenue."""
+    async with client_of(demo_data=True) as client:
+        everything = (await client.get("/v1/sdk/purchases")).json()["purchases"]
+        products = (await client.get("/v1/sdk/products")).json()["products"]
+        assert [product["name"] for product in products] == ["support-bot", "code-review", "market-report"]
+        for side, names in (("product", "productRef"), ("customer", "customerRef")):
+            found = []
+            for reference in sorted({purchase[names] for purchase in everything}):
+                found += (await client.get(f"/v1/sdk/purchases/{side}/{reference}")).json()["purchases"]
+            assert sorted(found, key=itemgetter("reference")) == sorted(everything, key=itemgetter("reference"))
+        listed = (await client.get("/sandbox/transactions")).json()["transactions"]
+        credits_sold = sum(row["amount"] for row in listed if row["type"] == "topup")
+        assert sum(product["balance"] for product in products) + credits_sold == FIGURES["totalRevenue"]
+        bought = [(await client.get(f"/v1/sdk/customers/{row['customerRef']}/balance")).json() for row in listed[:9]]
+        assert {customer["credits"] for customer in bought} <= {0, 200_000}
+        (bob,) = (await client.get(f"/v1/sdk/purchases/customer/{BOB}", params={"includeFree": "true"})).json()[
+            "purchases"
+        ]
+        assert (bob["usage"]["used"], bob["planSnapshot"]["freeUnits"], bob["isRecurring"]) == (87, 100, False)
 
 
 async def test_every_figure_moves() -> None:
