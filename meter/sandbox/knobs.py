@@ -83,12 +83,16 @@ class BadKnobsError(Exception):
     """A knob that does not exist or cannot be turned so; says which and why."""
 
 
+USUAL = Knobs()
+
+
 def read_knobs(file: Path | None, environ: Mapping[str, str]) -> Knobs:
     """The knobs of file and environment. Raises BadKnobsError for the first that is wrong."""
     given: dict[str, object] = dict(_table(file)) if file is not None else {}
     for name, text in environ.items():
         if name.startswith(PREFIX) and text:
-            given[name.removeprefix(PREFIX).lower()] = _value(text)
+            knob = name.removeprefix(PREFIX).lower()
+            given[knob] = text if isinstance(getattr(USUAL, knob, None), str) else _value(text)
     try:
         knobs = msgspec.convert(given, Knobs)
     except msgspec.ValidationError as error:

@@ -165,12 +165,19 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert knobs.counting == Counting("units", frozenset(["fail"]), "product")
 
 
+def test_a_text_from_the_environment_stays_one() -> None:
+    """A secret of digits is no number."""
+    assert read_knobs(None, {"METER_SANDBOX__WEBHOOK_SECRET": "12345"}).webhook_secret == "12345"
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
         ("[sandbox]\nstrict = true", "strict"),
         ("[sandbox]\nstrict_names = 1", "strict_names"),
         ('[sandbox]\nlimit_counts = "rows"', "limit_counts"),
+        ('[sandbox]\nwebhook_url = "localhost:9000"', "webhook_url"),
+        ("[sandbox]\nwebhook_duplicates = 2", "webhook_duplicates"),
         ("sandbox = 1", "section"),
         ("[sandbox", "TOML"),
     ],
