@@ -11,7 +11,9 @@ from meter.sandbox.announcements import Event
 from meter.sandbox.books import Books
 from meter.sandbox.calls import LIVE, SANDBOX
 from meter.sandbox.changes import changes, removal
+from meter.sandbox.counting import Counts
 from meter.sandbox.entries import (
+    BEGUN,
     AnyEntry,
     Customer,
     Intent,
@@ -110,6 +112,10 @@ class Shelf:
         """The purchases of a customer, the oldest first."""
         return list(self._purchases_by_customer.get(customer_ref, {}).values())
 
+    def offered(self, product_ref: str) -> list[Plan]:
+        """The plans that a customer may choose."""
+        return [plan for plan in self.plans_of(product_ref) if plan.status == "active" and not plan.hidden]
+
     def default_plan(self, product_ref: str) -> Plan | None:
         """The plan that a customer without a purchase falls on."""
         plans = self.plans_of(product_ref)
@@ -132,7 +138,7 @@ class Shelf:
         self._purchases_by_customer.setdefault(purchase.customer_ref, {})[purchase.reference] = purchase
         key = (purchase.customer_ref, purchase.product_ref)
         latest = self.current.get(key)
-        if latest is None or latest.reference == purchase.reference or purchase.status in ("active", "pending"):
+        if latest is None or latest.reference == purchase.reference or purchase.status in BEGUN:
             self.current[key] = purchase
         due = next_payment(purchase)
         if due is not None:
@@ -171,6 +177,11 @@ class Catalogue:
 
     def __getitem__(self, environment: int) -> Shelf:
         return self._shelves[environment]
+
+    @property
+    def counts(self) -> Counts:
+        """What has counted toward allowances so far."""
+        return self._store.counts
 
     def put(
         self,

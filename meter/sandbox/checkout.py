@@ -48,19 +48,22 @@ class Checkout:
             return Answer.of(200, {"success": True, "balance": balance})
         plan = self.plan(environment, session)
         purchase = self._purchasing.begin(
-            environment, session.customer_ref, plan, call.now, paid=plan.price > 0, also=[done]
+            environment, session.customer_ref, plan, call.now, paid=plan.price > 0, trial=True, also=[done]
         )
         return Answer.of(200, {"success": True, "purchaseRef": purchase.reference})
 
     def plan(self, environment: int, session: Session) -> Plan:
-        """The plan that was asked for; else the default one, else the first that can be had."""
-        plans = self._catalogue[environment].plans_of(session.product_ref or "")
-        active = [plan for plan in plans if plan.status == "active"]
-        asked = [plan for plan in active if plan.reference == session.plan_ref]
-        found = asked or [plan for plan in active if plan.default] or active
-        if not found:
+        """The plan that was asked for; if none was, the default one, else the first that can be had."""
+        shelf, product_ref = self._catalogue[environment], session.product_ref or ""
+        if session.plan_ref is not None:
+            found = [shelf.plans.get(product_ref, {}).get(session.plan_ref)]
+        else:
+            offered = shelf.offered(product_ref)
+            found = [shelf.default_plan(product_ref), *offered]
+        plan = next((plan for plan in found if plan is not None and plan.status == "active"), None)
+        if plan is None:
             raise ProviderError(400, "There is no active plan to buy")
-        return found[0]
+        return plan
 
     def _decline(self, environment: int, session: Session, credits_bought: int, now: float) -> Answer:
         row = msgspec.structs.replace(topup(session, credits_bought, now), status="failed")

@@ -1,16 +1,18 @@
-"""What allowances count: sums per customer, product and period, in memory because writing them would cost too much."""
+"""What allowances count: sums per customer, product and day, in memory because writing them would cost too much."""
 
 import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from meter.sandbox.entries import Purchase
 from meter.sandbox.errors import iso
-from meter.sandbox.periods import Period, calendar_month, days_of, thirty_days
+from meter.sandbox.periods import LAST_MOMENT, Period, counted_period
 from meter.sandbox.usages import Usage
 
+_DAY_LETTERS = len("2026-01-01")
 _SUMS = """
     SELECT environment, customer_ref, product_ref, outcome,
-        SUBSTR(COALESCE(timestamp, STRFTIME('%Y-%m-%d', recorded_at, 'unixepoch')), 1, ?) AS span,
+        SUBSTR(COALESCE(timestamp, STRFTIME('%Y-%m-%d', recorded_at, 'unixepoch')), 1, 10) AS day,
         SUM(units), COUNT(*)
     FROM usages GROUP BY 1, 2, 3, 4, 5"""
 
@@ -18,7 +20,7 @@ _SUMS = """
 class Counting(NamedTuple):
     """Which usage an allowance counts, and how.
 
-    `counts` is units or events, `scope` product or customer, `period` month or 30_days.
+    `counts` is units or events, `scope` product or customer, `period` month, anniversary or 30_days.
     """
 
     counts: str = "units"
@@ -34,35 +36,53 @@ class Counts:
         self._outcomes = counting.outcomes
         self._by_units = counting.counts == "units"
         self._per_product = counting.scope == "product"
-        # The first letters of a timestamp under which usage is summed: its month, or its day.
-        self._letters = len("2026-01") if counting.period == "month" else len("2026-01-01")
-        self._sums: dict[tuple[int, str, str | None, str], int] = {}
+        self._period = counting.period
+        self._sums: dict[tuple[int, str, str | None], dict[str, int]] = {}
 
     def load(self, db: sqlite3.Connection) -> None:
         """Sum up what the table holds."""
         self._sums.clear()
-        for environment, customer_ref, product_ref, outcome, span, units, events in db.execute(_SUMS, (self._letters,)):
+        for environment, customer_ref, product_ref, outcome, day, units, events in db.execute(_SUMS):
             if outcome in self._outcomes and (product_ref is not None or not self._per_product):
-                counter = (environment, customer_ref, product_ref if self._per_product else None, span)
-                self._sums[counter] = self._sums.get(counter, 0) + (units if self._by_units else events)
+                counter = (environment, customer_ref, product_ref if self._per_product else None)
+                days = self._sums.setdefault(counter, {})
+                days[day] = days.get(day, 0) + (units if self._by_units else events)
 
     def add(self, environment: int, usages: Iterable[Usage], now: float) -> None:
-        """Add new usages, each in the period of its own timestamp."""
+        """Add new usages, each on the day of its own timestamp."""
         sums, outcomes, per_product, by_units = self._sums, self._outcomes, self._per_product, self._by_units
-        letters = self._letters
-        today = iso(now)[:letters]
+        today = iso(now)[:_DAY_LETTERS]
         for usage in usages:
             if usage.outcome in outcomes and (usage.product_ref is not None or not per_product):
-                span = today if usage.timestamp is None else usage.timestamp[:letters]
-                counter = (environment, usage.customer_ref, usage.product_ref if per_product else None, span)
-                sums[counter] = sums.get(counter, 0) + (usage.units if by_units else 1)
+                day = today if usage.timestamp is None else usage.timestamp[:_DAY_LETTERS]
+                counter = (environment, usage.customer_ref, usage.product_ref if per_product else None)
+                days = sums.get(counter)
+                if days is None:
+                    days = sums[counter] = {}
+                days[day] = days.get(day, 0) + (usage.units if by_units else 1)
 
-    def period(self, start: str, moment: float) -> Period:
-        """The period of Unix seconds for a purchase that began at `start`."""
-        return calendar_month(moment) if self._letters == len("2026-01") else thirty_days(start, moment)
+    def period(self, purchase: Purchase, moment: float) -> Period:
+        """The period of Unix seconds in which the purchase's allowance is used; what is bought once has only one."""
+        if purchase.plan.type == "one-time":
+            day = f"{purchase.created_at[:_DAY_LETTERS]}T00:00:00.000Z"
+            return Period(day, purchase.end_date or LAST_MOMENT)
+        return counted_period(purchase.billed_from, purchase.plan.billing_cycle, moment, self._period)
 
-    def used(self, environment: int, customer_ref: str, product_ref: str, period: Period) -> int:
-        """What counts toward an allowance in the period: units of successful usage, usually."""
-        name = (environment, customer_ref, product_ref if self._per_product else None)
-        spans = [period.begin[: self._letters]] if self._letters == len("2026-01") else days_of(period)
-        return sum(self._sums.get((*name, span), 0) for span in spans)
+    def used(self, environment: int, purchase: Purchase, moment: float) -> int:
+        """What counts toward the purchase's allowance in the period of the moment: units of success, usually."""
+        period = self.period(purchase, moment)
+        # A period that ends within a day has the whole of it; "2026-04-01" comes before "2026-04-01T12:00:00.000Z".
+        first, last = period.begin[:_DAY_LETTERS], period.end.removesuffix("T00:00:00.000Z")
+        counted = sum(
+            count
+            for day, count in self._days(environment, purchase.customer_ref, purchase.product_ref).items()
+            if first <= day < last
+        )
+        return max(counted - purchase.counted_before, 0)
+
+    def on_day(self, environment: int, customer_ref: str, product_ref: str, moment: float) -> int:
+        """What has counted since the midnight (UTC) before the moment, whatever the purchase."""
+        return self._days(environment, customer_ref, product_ref).get(iso(moment)[:_DAY_LETTERS], 0)
+
+    def _days(self, environment: int, customer_ref: str, product_ref: str) -> dict[str, int]:
+        return self._sums.get((environment, customer_ref, product_ref if self._per_product else None), {})

@@ -5,9 +5,10 @@ from typing import Any
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.customers import find_customer
+from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT
 from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
-from meter.sandbox.payments import CREDITS_PER_MINOR_UNIT, CURRENCY
+from meter.sandbox.payments import CURRENCY
 from meter.sandbox.purchasing import woken
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store

@@ -67,11 +67,12 @@ class Bill:
         if not allowance:
             return 0
         moment = unix_seconds(usage.timestamp) if usage.timestamp is not None else None
-        period = self._store.counts.period(purchase.created_at, self._now if moment is None else moment)
+        moment = self._now if moment is None else moment
+        period = self._store.counts.period(purchase, moment)
         counter = (usage.customer_ref, usage.product_ref, period.begin)
         used = self._used.get(counter)
         if used is None:
-            used = self._store.counts.used(self._environment, usage.customer_ref, usage.product_ref or "", period)
+            used = self._store.counts.used(self._environment, purchase, moment)
         self._used[counter] = used + usage.units
         return min(usage.units, max(allowance - used, 0))
 

@@ -5,6 +5,14 @@ from typing import Any, Protocol
 import msgspec
 
 CREDIT_PLAN_TYPES = ("usage-based", "hybrid")
+CREDITS_PER_MINOR_UNIT = 100
+"""A hundred credits are a cent."""
+
+HOLDING = ("active", "trialing", "past_due")
+"""Statuses of purchases that give access; one that is overdue still does, until it is suspended."""
+
+BEGUN = (*HOLDING, "pending", "suspended")
+"""Statuses of purchases that have not ended."""
 
 
 class Entry(Protocol):
@@ -77,14 +85,17 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
     @property
     def takes_credits(self) -> bool:
         """Whether usage is paid from the customer's credits, unit by unit."""
-        return (
-            self.credits_per_unit is not None and self.type in CREDIT_PLAN_TYPES and self.billing_model != "post-paid"
-        )
+        return self.credits_per_unit is not None and self.type in CREDIT_PLAN_TYPES and not self.is_post_paid
+
+    @property
+    def is_post_paid(self) -> bool:
+        """Whether usage is billed when its period is over, so that nobody is stopped before."""
+        return self.billing_model == "post-paid"
 
     @property
     def requires_payment(self) -> bool:
         """False for a plan that a customer may be put on without asking."""
-        return self.price > 0 or self.takes_credits
+        return self.price > 0 or (self.credits_per_unit is not None and self.type in CREDIT_PLAN_TYPES)
 
     @property
     def may_be_default(self) -> bool:
@@ -93,13 +104,29 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
 
     @property
     def included_units(self) -> int:
-        """Units a calendar month that a plan on credits gives before it takes any: only a hybrid one does."""
-        return self.allowance_units or 0 if self.type == "hybrid" else 0
+        """Units a period before a further one costs anything: what is left of credits, or billed afterwards."""
+        if self.type == "hybrid":
+            return self.limit or self.free_units or 0
+        return 0 if self.takes_credits else self.free_units or 0
 
     @property
     def allowance_units(self) -> int | None:
-        """Units a calendar month; None when there is no bound."""
+        """Units a period beyond which nobody may go on without credits; None when there is no bound.
+
+        Free plans give free units, paid ones their limit; what is billed afterwards has a limit of its own, if any.
+        """
+        if self.is_post_paid:
+            return None if self.type == "hybrid" else self.limit or None
+        if self.price > 0:
+            return (self.free_units if self.limit is None else self.limit) or None
         return self.free_units or self.limit or None
+
+    def overage(self, used: int) -> tuple[int, float]:
+        """Of so many units used in a period, those beyond what is included, and what they cost in minor units."""
+        if self.type == "hybrid" or self.is_post_paid:
+            over = max(used - self.included_units, 0)
+            return over, over * (self.credits_per_unit or 0) / CREDITS_PER_MINOR_UNIT
+        return (max(used - self.allowance_units, 0) if self.allowance_units else 0), 0
 
     @property
     def is_recurring(self) -> bool:
@@ -110,7 +137,8 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
 class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     """A customer's hold on a product; `plan` is the plan as it stood then, later edits do not touch it.
 
-    `status` is what was last decided: pending, active, cancelled, expired, refunded. Access ends at `end_date`.
+    `status` is what was last decided: pending, trialing, active, past_due, suspended, cancelled, expired, refunded.
+    Access ends at `end_date`. What comes before `trial_ends_at` costs nothing.
     `paid_at` is when it was paid last, `renewed_at` where its latest further billing period began,
     `counted_from` where its allowance began again last.
     """
@@ -129,16 +157,24 @@ class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):
     cancelled_at: str | None = None
     cancellation_reason: str | None = None
     counted_from: str | None = None
+    trial_ends_at: str | None = None
+    counted_before: int = 0
+    """Of a purchase that has one period only: what had counted on its first day before it."""
+
+    @property
+    def billed_from(self) -> str:
+        """Where the first period begins that is paid for."""
+        return self.trial_ends_at or self.created_at
 
     def status_at(self, moment: str) -> str:
-        """The status at a moment in the form of `errors.iso`: an active purchase has expired once its end is over."""
-        if self.status == "active" and self.end_date is not None and moment >= self.end_date:
+        """The status at a moment in the form of `errors.iso`: what gives access has expired once its end is over."""
+        if self.status in HOLDING and self.end_date is not None and moment >= self.end_date:
             return "expired"
         return self.status
 
     def holds_at(self, moment: str) -> bool:
         """Whether the customer may use the product on it at that moment."""
-        return self.status == "active" and (self.end_date is None or moment < self.end_date)
+        return self.status in HOLDING and (self.end_date is None or moment < self.end_date)
 
 
 class Intent(msgspec.Struct, rename="camel", omit_defaults=True):

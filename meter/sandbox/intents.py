@@ -8,12 +8,12 @@ import msgspec
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.credits import MAX_KEY_LENGTH
-from meter.sandbox.entries import Intent, Plan
+from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT, Intent, Plan
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.ledger import Credit
 from meter.sandbox.merchant import publishable_key
 from meter.sandbox.paging import page
-from meter.sandbox.payments import CREDITS_PER_MINOR_UNIT, CURRENCY, of_intent
+from meter.sandbox.payments import CURRENCY, of_intent
 from meter.sandbox.purchasing import Purchasing, woken
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading

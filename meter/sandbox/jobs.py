@@ -11,7 +11,7 @@ import msgspec
 from meter.sandbox.calls import LIVE, SANDBOX
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.counting import Counts
-from meter.sandbox.entries import Purchase
+from meter.sandbox.entries import HOLDING, Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import moment_of
 from meter.sandbox.store import Store
@@ -59,7 +59,7 @@ class Jobs:
 def due(purchase: Purchase, counts: Counts, now: float) -> Purchase | None:
     """The purchase after what time does to it; None when nothing is due at `now` (Unix seconds)."""
     moment = iso(now)
-    if purchase.status != "active":
+    if purchase.status not in HOLDING:
         return None
     if not purchase.holds_at(moment):
         return msgspec.structs.replace(purchase, status="expired")
@@ -73,6 +73,6 @@ def _counted_from(purchase: Purchase, counts: Counts, now: float) -> str | None:
     """Where the allowance has begun again since the purchase began, if it has one."""
     if purchase.plan.allowance_units is None:
         return None
-    begin = counts.period(purchase.created_at, now).begin
-    first = counts.period(purchase.created_at, moment_of(purchase.created_at).timestamp()).begin
+    begin = counts.period(purchase, now).begin
+    first = counts.period(purchase, moment_of(purchase.created_at).timestamp()).begin
     return begin if begin > (purchase.counted_from or first) else purchase.counted_from

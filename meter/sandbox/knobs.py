@@ -31,7 +31,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_counts             what an allowance counts: units, or events whatever their units
     limit_outcomes           which outcomes count
     limit_scope              whose usage counts: that of the product, or all of the customer's
-    limit_period             calendar months, or thirty days from the day of the purchase
+    limit_period             calendar months, the same from the day of the purchase, or thirty days from it
     bare_object              tools answer with the object itself, instead of an envelope around it
     unlimited_remaining      what `remaining` says without a bound
     low_balance_credits      a debit that leaves no more than so many credits is announced; 0: none is
@@ -55,7 +55,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_counts: Literal["units", "events"] = "units"
     limit_outcomes: tuple[Outcome, ...] = ("success",)
     limit_scope: Literal["product", "customer"] = "product"
-    limit_period: Literal["month", "30_days"] = "month"
+    limit_period: Literal["month", "anniversary", "30_days"] = "month"
     bare_object: bool = False
     unlimited_remaining: Annotated[int, msgspec.Meta(ge=1, le=2**53)] = 999_999
     low_balance_credits: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0

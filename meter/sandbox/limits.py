@@ -4,7 +4,7 @@ from typing import Any
 
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.entries import BEGUN, Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.purchasing import Purchasing
 from meter.sandbox.sessions import Sessions
@@ -45,13 +45,13 @@ class Limits:
         if customer_ref not in shelf.customers or product_ref not in shelf.products:
             raise ProviderError(404, "Customer or product not found")
         purchase = shelf.current.get((customer_ref, product_ref))
-        if purchase is None or purchase.status_at(iso(call.now)) not in ("active", "pending"):
+        if purchase is None or purchase.status_at(iso(call.now)) not in BEGUN:
             purchase = self._purchasing.enrol(call.environment, customer_ref, product_ref, call.now)
         default = shelf.default_plan(product_ref)
         answer: dict[str, Any] = {"withinLimits": False, "remaining": 0, "meterName": meter_name}
         plan = purchase.plan if purchase is not None else default
         if purchase is not None:
-            remaining = self.remaining(call, purchase) if purchase.status == "active" else 0
+            remaining = self.remaining(call, purchase) if purchase.holds_at(iso(call.now)) else 0
             answer["remaining"] = remaining
             answer["withinLimits"] = remaining > 0
             answer["plan"] = purchase.plan.reference
@@ -62,12 +62,12 @@ class Limits:
             answer |= self._credit(call.environment, customer_ref, plan)
         if with_checkout and not answer["withinLimits"]:
             answer |= self._sessions.checkout(call, customer_ref, product_ref, None)
-        answer["plans"] = [_offer(plan) for plan in shelf.plans_of(product_ref) if plan.status == "active"]
+        answer["plans"] = [_offer(plan) for plan in shelf.offered(product_ref)]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return answer, purchase
 
     def remaining(self, call: Call, purchase: Purchase) -> int:
-        """Units that the allowance of this month has left, and those that the credits pay for."""
+        """Units that the allowance of this period has left, and those that the credits pay for."""
         allowance = _allowance(purchase.plan)
         if allowance is None:
             return self._unlimited
@@ -75,9 +75,8 @@ class Limits:
         return max(allowance - self.used(call, purchase), 0) + paid
 
     def used(self, call: Call, purchase: Purchase) -> int:
-        """Units of this month that count against the allowance."""
-        period = self._store.counts.period(purchase.created_at, call.now)
-        return self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
+        """Units of this period that count against the allowance."""
+        return self._store.counts.used(call.environment, purchase, call.now)
 
     def _paid_units(self, environment: int, customer_ref: str, plan: Plan) -> int:
         if not plan.takes_credits:

@@ -1,15 +1,12 @@
 """Payments as rows: what a purchase, the renewal of one, or credits or usage have cost."""
 
-from meter.sandbox.entries import Intent, Plan, Purchase, Session, Transaction
+from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT, Intent, Plan, Purchase, Session, Transaction
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import moment_of, period_end
 from meter.sandbox.references import new_reference
 
 CURRENCY = "USD"
 """The provider's default currency: plans are priced in it, other currencies are pricing options."""
-
-CREDITS_PER_MINOR_UNIT = 100
-"""A hundred credits are a cent."""
 
 MAX_AMOUNT = 2**53
 """In minor units; beyond it, the provider's numbers are no longer whole."""
@@ -36,11 +33,16 @@ def payment(purchase: Purchase, kind: str, moment: str) -> Transaction:
 
 
 def next_payment(purchase: Purchase) -> str | None:
-    """When the purchase is to be paid for the next period; None when it is not renewed, or costs nothing."""
-    if purchase.status != "active" or not purchase.auto_renew or not purchase.plan.price > 0:
+    """When the purchase is to be paid for the next period; None when it is not renewed, or costs nothing.
+
+    A trial is paid when it ends.
+    """
+    if purchase.status not in ("active", "trialing") or not purchase.auto_renew or not purchase.plan.price > 0:
         return None
-    latest = moment_of(purchase.renewed_at or purchase.created_at)
-    return period_end(purchase.created_at, purchase.plan.billing_cycle, latest.timestamp())
+    if purchase.status == "trialing":
+        return purchase.trial_ends_at
+    latest = moment_of(purchase.renewed_at or purchase.billed_from)
+    return period_end(purchase.billed_from, purchase.plan.billing_cycle, latest.timestamp())
 
 
 def topup(session: Session, credits_bought: int, now: float) -> Transaction:

@@ -8,6 +8,10 @@ from meter.sandbox.errors import iso
 
 _MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 _DAYS = {"weekly": 7, "custom": 30}
+_FIXED_DAYS = {**_DAYS, "monthly": 30, "quarterly": 90, "yearly": 365}
+
+
+LAST_MOMENT = "9999-12-31T23:59:59.999Z"
 
 
 def moment_of(text: str) -> datetime:
@@ -37,7 +41,7 @@ def days_later(start: str, days: float) -> str:
     try:
         return iso((moment_of(start) + timedelta(days=days)).timestamp())
     except OverflowError:
-        return "9999-12-31T23:59:59.999Z"
+        return LAST_MOMENT
 
 
 class Period(NamedTuple):
@@ -47,23 +51,25 @@ class Period(NamedTuple):
     end: str
 
 
-def calendar_month(moment: float) -> Period:
-    """The calendar month (UTC) of Unix seconds."""
-    begin = _midnight(datetime.fromtimestamp(moment, UTC)).replace(day=1)
-    return Period(iso(begin.timestamp()), iso(_months_later(begin, 1).timestamp()))
+def counted_period(start: str, billing_cycle: str | None, moment: float, kind: str) -> Period:
+    """The period of whole days (UTC) that Unix seconds fall into, for an allowance that began at `start`.
 
-
-def thirty_days(start: str, moment: float) -> Period:
-    """The thirty whole days (UTC) that Unix seconds fall into, counted from the day of `start`."""
-    first, length = _midnight(moment_of(start)), timedelta(days=30)
-    begin = first + (datetime.fromtimestamp(moment, UTC) - first) // length * length
-    return Period(iso(begin.timestamp()), iso((begin + length).timestamp()))
-
-
-def days_of(period: Period) -> list[str]:
-    """Every day of the period, as `YYYY-MM-DD`."""
-    begin, end = moment_of(period.begin), moment_of(period.end)
-    return [f"{begin + timedelta(days=day):%Y-%m-%d}" for day in range((end - begin).days)]
+    `kind` is month (calendar months, quarters and years), anniversary (as long, but from the day of the start) or
+    30_days (30, 90 and 365 days from it). Weeks, and the 30 days of a custom cycle, always count from that day.
+    """
+    first, now = _midnight(moment_of(start)), datetime.fromtimestamp(moment, UTC)
+    days = (_FIXED_DAYS if kind == "30_days" else _DAYS).get(billing_cycle or "monthly")
+    if days is not None:
+        begin = first + (now - first) // timedelta(days=days) * timedelta(days=days)
+        return Period(iso(begin.timestamp()), iso((begin + timedelta(days=days)).timestamp()))
+    step = _MONTHS[billing_cycle or "monthly"]
+    if kind == "month":
+        first = first.replace(month=1, day=1)
+    passed = ((now.year - first.year) * 12 + now.month - first.month) // step
+    if _months_later(first, passed * step) > now:
+        passed -= 1
+    begin, end = _months_later(first, passed * step), _months_later(first, (passed + 1) * step)
+    return Period(iso(begin.timestamp()), iso(end.timestamp()))
 
 
 def _midnight(moment: datetime) -> datetime:

@@ -7,7 +7,7 @@ import msgspec
 
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.entries import Plan, Purchase
+from meter.sandbox.entries import BEGUN, HOLDING, Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.payments import next_payment
 from meter.sandbox.periods import period_end
@@ -54,14 +54,14 @@ class Purchases:
         reason = body.text("reason")
         body.done()
         status = purchase.status_at(iso(call.now))
-        if purchase.cancelled_at is not None or status not in ("active", "pending"):
+        if purchase.cancelled_at is not None or status not in BEGUN:
             raise ProviderError(400, f"Purchase {purchase.reference} cannot be cancelled: it is already ended")
-        runs_on = status == "active" and purchase.plan.is_recurring
-        end = period_end(purchase.created_at, purchase.plan.billing_cycle, call.now) if runs_on else iso(call.now)
+        runs_on = status in HOLDING and purchase.plan.is_recurring
+        end = _paid_until(purchase, call.now) if runs_on else iso(call.now)
         return self._kept(
             call,
             purchase,
-            status="active" if runs_on else "cancelled",
+            status=status if runs_on else "cancelled",
             cancelled_at=iso(call.now),
             cancellation_reason=reason,
             auto_renew=False,
@@ -108,13 +108,13 @@ class Purchases:
         return {name: value for name, value in answer.items() if value is not None}
 
     def _usage(self, call: Call, purchase: Purchase) -> dict[str, Any]:
-        period = self._store.counts.period(purchase.created_at, call.now)
-        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
-        over = max(used - purchase.plan.allowance_units, 0) if purchase.plan.allowance_units else 0
+        period = self._store.counts.period(purchase, call.now)
+        used = self._store.counts.used(call.environment, purchase, call.now)
+        over, cost = purchase.plan.overage(used)
         return {
             "used": used,
             "overageUnits": over,
-            "overageCost": 0,
+            "overageCost": cost,
             "periodStart": period.begin,
             "periodEnd": period.end,
         }
@@ -142,6 +142,13 @@ class Purchases:
         if purchase is None:
             raise ProviderError(404, f"Purchase with reference {reference} not found")
         return purchase
+
+
+def _paid_until(purchase: Purchase, now: float) -> str:
+    """Where the period of now (Unix seconds) ends; that of a trial with the trial."""
+    if purchase.status == "trialing" and purchase.trial_ends_at is not None:
+        return purchase.trial_ends_at
+    return period_end(purchase.billed_from, purchase.plan.billing_cycle, now)
 
 
 def _snapshot(plan: Plan) -> dict[str, Any]:

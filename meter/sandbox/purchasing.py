@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import AnyEntry, Plan, Purchase
+from meter.sandbox.entries import BEGUN, AnyEntry, Plan, Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.payments import payment
 from meter.sandbox.periods import days_later
@@ -27,15 +27,19 @@ class Purchasing:
         *,
         status: str = "active",
         paid: bool = False,
+        trial: bool = False,
         also: Sequence[AnyEntry] = (),
     ) -> Purchase:
         """A purchase of the plan as it stands, kept together with its payment, if it is `paid`, and `also`.
 
-        An earlier purchase of the product expires.
+        An earlier purchase of the product expires. With `trial` nothing is paid before the plan's trial is over, if it
+        has one; a customer has one trial of a product.
         """
         shelf = self._catalogue[environment]
         product = shelf.products.get(plan.product_ref)
         moment = iso(now)
+        ends = _trial_end(shelf, customer_ref, plan, moment) if trial else None
+        paid = paid and ends is None
         expires = plan.access_expiry_days is not None and not plan.is_recurring
         purchase = Purchase(
             reference=new_reference("pur"),
@@ -43,7 +47,11 @@ class Purchasing:
             product_ref=plan.product_ref,
             plan=plan,
             created_at=moment,
-            status=status,
+            status=status if ends is None else "trialing",
+            trial_ends_at=ends,
+            counted_before=self._catalogue.counts.on_day(environment, customer_ref, plan.product_ref, now)
+            if plan.type == "one-time"
+            else 0,
             product_name=product.name if product else None,
             auto_renew=plan.is_recurring,
             end_date=days_later(moment, plan.access_expiry_days or 0) if expires else None,
@@ -69,8 +77,16 @@ def woken(shelf: Shelf, customer_ref: str, balance: int) -> Iterable[Purchase]:
             yield msgspec.structs.replace(purchase, status="active")
 
 
+def _trial_end(shelf: Shelf, customer_ref: str, plan: Plan, moment: str) -> str | None:
+    """Where a trial of the plan ends that begins now; None when there is none, or has been one of the product."""
+    earlier = (each for each in shelf.purchases_of(customer_ref) if each.product_ref == plan.product_ref)
+    if not plan.trial_days or not plan.is_recurring or plan.price <= 0 or any(each.trial_ends_at for each in earlier):
+        return None
+    return days_later(moment, plan.trial_days)
+
+
 def _ended(earlier: Purchase | None, moment: str) -> list[Purchase]:
-    if earlier is None or earlier.status not in ("active", "pending"):
+    if earlier is None or earlier.status not in BEGUN:
         return []
     end_date = min(earlier.end_date or moment, moment)
     return [msgspec.structs.replace(earlier, status="expired", end_date=end_date, auto_renew=False)]

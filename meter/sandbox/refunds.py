@@ -7,10 +7,10 @@ import msgspec
 
 from meter.sandbox.calls import Answer, Call
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import Purchase, Transaction
+from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT, Purchase, Transaction
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.ledger import Credit
-from meter.sandbox.payments import CREDITS_PER_MINOR_UNIT, MAX_AMOUNT
+from meter.sandbox.payments import MAX_AMOUNT
 from meter.sandbox.references import new_reference
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store

@@ -1,4 +1,4 @@
-"""Renewals: whoever has not cancelled pays for the next period when the one before has ended."""
+"""Renewals: whoever has not cancelled pays for the next period when the one before, or the trial, has ended."""
 
 from collections.abc import Callable
 from heapq import heappop
@@ -38,6 +38,10 @@ class Renewals:
 
     def _renew(self, environment: int, due: str, reference: str) -> None:
         purchase = self._catalogue[environment].purchases[reference]
-        if next_payment(purchase) == due:  # else it was cancelled since, or renewed
-            renewed = msgspec.structs.replace(purchase, renewed_at=due, paid_at=due)
-            self._catalogue.put(environment, [renewed, payment(renewed, "renewal", due)])
+        if next_payment(purchase) != due:
+            return  # it was cancelled since, or renewed
+        if purchase.status == "trialing":
+            paid, kind = msgspec.structs.replace(purchase, status="active", paid_at=due), "purchase"
+        else:
+            paid, kind = msgspec.structs.replace(purchase, renewed_at=due, paid_at=due), "renewal"
+        self._catalogue.put(environment, [paid, payment(paid, kind, due)])

@@ -129,8 +129,13 @@ class Sessions:
             raise ProviderError(404, "Customer not found")
         if product_ref is not None and product_ref not in shelf.products:
             raise ProviderError(404, f"Product with reference {product_ref} not found")
-        if plan_ref is not None and plan_ref not in shelf.plans.get(product_ref or "", {}):
+        if plan_ref is None:
+            return
+        plan = shelf.plans.get(product_ref or "", {}).get(plan_ref)
+        if plan is None:
             raise ProviderError(404, f"Plan with reference {plan_ref} not found")
+        if plan.status != "active":
+            raise ProviderError(400, f"Plan with reference {plan_ref} is not available")
 
 
 def url(call: Call, session: Session) -> str:

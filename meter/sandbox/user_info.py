@@ -42,7 +42,7 @@ class UserInfo:
         plan = purchase.plan
         return {
             "reference": purchase.reference,
-            "status": purchase.status,
+            "status": purchase.status_at(iso(call.now)),
             "productName": purchase.product_name or purchase.product_ref,
             "planType": plan.type,
             "startDate": purchase.created_at,
@@ -59,8 +59,7 @@ class UserInfo:
         }
 
     def _usage(self, call: Call, purchase: Purchase) -> dict[str, Any]:
-        period = self._store.counts.period(purchase.created_at, call.now)
-        used = self._store.counts.used(call.environment, purchase.customer_ref, purchase.product_ref, period)
+        used = self._limits.used(call, purchase)
         remaining = self._limits.remaining(call, purchase)
         total = used + remaining
         percent = round(100 * used / total, 2) if total else None

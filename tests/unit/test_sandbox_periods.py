@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter.sandbox.errors import iso
-from meter.sandbox.periods import calendar_month, days_later, moment_of, period_end
+from meter.sandbox.periods import counted_period, days_later, moment_of, period_end
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,46 @@ def test_now_lies_in_its_period(start: float, passed: float, cycle: str | None) 
     assert period_end(begin, cycle, moment_of(end).timestamp()) > end
 
 
-def test_allowances_are_counted_over_calendar_months() -> None:
-    """From the first to the first, in UTC."""
-    december = moment_of("2026-12-31T23:59:59.999Z").timestamp()
-    assert calendar_month(december) == ("2026-12-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z")
+@pytest.mark.parametrize(
+    ("kind", "cycle", "now", "begin", "end"),
+    [
+        ("month", None, "2026-12-31", "2026-12-01", "2027-01-01"),
+        ("month", "monthly", "2026-01-20", "2026-01-01", "2026-02-01"),
+        ("month", "quarterly", "2026-06-30", "2026-04-01", "2026-07-01"),
+        ("month", "yearly", "2026-06-30", "2026-01-01", "2027-01-01"),
+        ("month", "weekly", "2026-01-21", "2026-01-15", "2026-01-22"),
+        ("month", "custom", "2026-02-14", "2026-02-14", "2026-03-16"),
+        ("anniversary", None, "2026-02-14", "2026-01-15", "2026-02-15"),
+        ("anniversary", "monthly", "2026-02-15", "2026-02-15", "2026-03-15"),
+        ("anniversary", "monthly", "2025-12-20", "2025-12-15", "2026-01-15"),
+        ("anniversary", "quarterly", "2026-06-30", "2026-04-15", "2026-07-15"),
+        ("anniversary", "yearly", "2027-01-14", "2026-01-15", "2027-01-15"),
+        ("anniversary", "weekly", "2026-01-21", "2026-01-15", "2026-01-22"),
+        ("30_days", None, "2026-02-13", "2026-01-15", "2026-02-14"),
+        ("30_days", "quarterly", "2026-04-15", "2026-04-15", "2026-07-14"),
+        ("30_days", "yearly", "2027-01-15", "2027-01-15", "2028-01-15"),
+        ("30_days", "weekly", "2026-01-22", "2026-01-22", "2026-01-29"),
+    ],
+)
+def test_allowances_are_counted_over_whole_days(kind: str, cycle: str | None, now: str, begin: str, end: str) -> None:
+    """For what began on 15 January: calendar months, quarters and years, or counted from that day; always in UTC."""
+    moment = moment_of(f"{now}T23:59:59.999Z").timestamp()
+    expected = (f"{begin}T00:00:00.000Z", f"{end}T00:00:00.000Z")
+    assert counted_period("2026-01-15T12:00:00.000Z", cycle, moment, kind) == expected
+
+
+@given(
+    start=st.floats(0, 4e9),
+    now=st.floats(0, 4e9),
+    cycle=st.sampled_from(["weekly", "monthly", "quarterly", "yearly", "custom", None]),
+    kind=st.sampled_from(["month", "anniversary", "30_days"]),
+)
+def test_every_moment_is_counted_in_one_period(start: float, now: float, cycle: str | None, kind: str) -> None:
+    """It lies in its own, and where that ends the next one begins, also before the start."""
+    period = counted_period(iso(start), cycle, now, kind)
+    assert period.begin <= iso(now) < period.end
+    after = counted_period(iso(start), cycle, moment_of(period.end).timestamp(), kind)
+    assert after.begin == period.end
 
 
 def test_a_day_that_cannot_be_written_is_the_last_one() -> None:
