@@ -192,6 +192,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   responses.py           answers that are none
   demo_data.py           the world of the provider's examples
   demo_sales.py          what was sold there
+  mishaps.py             cards that are refused, purchases that are overdue
   controls.py            /sandbox/...
   mcp/                   the provider's tools
     parameters.py          what tools take, and how clients are told

@@ -10,6 +10,8 @@ POST   /sandbox/customers                 {"reference", "email"?, "name"?, ..., 
 POST   /sandbox/products                  {"reference", "name"?, ..., "plan": {"freeUnits", ...}?, "environment"?}
 POST   /sandbox/checkout-sessions/{id}    the customer has paid; {"credits"?} about credits; {"declined"?}
 POST   /sandbox/purchases                 {"customerRef", "productRef", "planRef", "environment"?}: bought and paid
+PUT    /sandbox/purchases/{purchase}      {"status"}: past_due, suspended or active again
+PUT    /sandbox/payment-intents/{intent}  {"status"}: failed or cancelled
 GET    /sandbox/transactions?environment= {"transactions": [...]}
 POST   /sandbox/transactions              a payment: {"customerRef" or "purchaseRef", "amount", "status"?, ...}
 """
@@ -27,6 +29,7 @@ from meter.sandbox.customers import shown as shown_customer
 from meter.sandbox.entries import Customer, Plan, Product
 from meter.sandbox.errors import Issue, ProviderError, iso
 from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
+from meter.sandbox.mishaps import Mishaps
 from meter.sandbox.paging import whole_number
 from meter.sandbox.plans import read_plan
 from meter.sandbox.products import read_product
@@ -62,6 +65,7 @@ class Controls:
         self._fill = fill
         self._checkout = Checkout(store, catalogue)
         self._transactions = Transactions(catalogue)
+        self._mishaps = Mishaps(catalogue)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each control."""
@@ -75,6 +79,8 @@ class Controls:
             ("POST", "/sandbox/customers", self.put_customers),
             ("POST", "/sandbox/products", self.put_products),
             ("POST", "/sandbox/purchases", self.buy),
+            ("PUT", "/sandbox/purchases/{purchase}", self._mishaps.purchase),
+            ("PUT", "/sandbox/payment-intents/{intent}", self._mishaps.intent),
             ("POST", "/sandbox/checkout-sessions/{session}", self._checkout.complete),
             ("GET", "/sandbox/transactions", self._transactions.show),
             ("POST", "/sandbox/transactions", self._transactions.add),

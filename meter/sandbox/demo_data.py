@@ -23,7 +23,7 @@ from meter.sandbox.demo_sales import PAYMENT, Buyers, ago, named, sold
 from meter.sandbox.entries import AnyEntry, Customer, Plan, Product, Purchase, Reservation
 from meter.sandbox.errors import iso
 from meter.sandbox.ledger import Credit
-from meter.sandbox.periods import calendar_month, moment_of
+from meter.sandbox.periods import counted_period, moment_of
 from meter.sandbox.store import Store
 from meter.sandbox.usages import Usage
 
@@ -128,7 +128,8 @@ def _enrolled(now: float, customer_ref: str, plan: Plan) -> Purchase:
 
 def _usages(now: float, purchase: Purchase) -> Iterator[Usage]:
     """Requests spread evenly over the month so far, or since Bob is there."""
-    begin = max(moment_of(calendar_month(now).begin), moment_of(purchase.created_at)).timestamp()
+    month = counted_period(purchase.created_at, None, now, "month")
+    begin = max(moment_of(month.begin), moment_of(purchase.created_at)).timestamp()
     for number in range(USED):
         at = iso(begin + (now - begin) * number / USED)
         key = f"demo-data-{number}"

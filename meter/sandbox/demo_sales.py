@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meter.sandbox.calls import SANDBOX
-from meter.sandbox.entries import Plan, Purchase, Transaction
+from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT, Plan, Purchase, Transaction
 from meter.sandbox.errors import iso
 from meter.sandbox.ledger import Credit
-from meter.sandbox.payments import CREDITS_PER_MINOR_UNIT, CURRENCY, payment
+from meter.sandbox.payments import CURRENCY, payment
 from meter.sandbox.periods import moment_of
 
 PURCHASE, PAYMENT = "pur_T3U4V5W6", "txn_D7E8F9G0"
