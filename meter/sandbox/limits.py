@@ -94,7 +94,7 @@ class Limits:
 
 
 def _allowance(plan: Plan) -> int | None:
-    """Units of a month that cost nothing more; None when there is no bound."""
+    """Units of a period that cost nothing more; None when there is no bound."""
     return plan.included_units if plan.takes_credits else plan.allowance_units
 
 
