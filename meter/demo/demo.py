@@ -95,8 +95,9 @@ class Story:
         """From the first process to the verdict; with `keep` until cancelled."""
         _end_on_signals()
         here, chosen = self._installation, self._options
+        how = ", billed over MCP" if chosen.transport == "mcp" else ""
         self._screen.title(
-            f"meter demo: {chosen.events_total:,} events through a real Kafka broker (seed {chosen.seed})"
+            f"meter demo: {chosen.events_total:,} events through a real Kafka broker{how} (seed {chosen.seed})"
         )
         async with Provider(here.sandbox_url) as provider, Observer(here.meter_url, provider) as observer:
             scene = await self._start(provider, observer)

@@ -17,6 +17,7 @@ FAILS_AFTER_COMMIT: Sequence[Mapping[str, object]] = (
     {"kind": "cut_after_commit"},
     {"kind": "status_after_commit", "status": 500},
 )
+ROUTES = {"rest": BULK_ROUTE, "mcp": "/mcp/record_bulk_usage"}
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,7 +65,7 @@ async def test_a_provider_that_inserts_and_then_fails_is_asked_again_with_the_sa
         repeated = 0
         for strike_at, fault in enumerate(FAILS_AFTER_COMMIT, start=1):
             await place.strike_moment(strike_at * STRIKE_AT, EVENTS)
-            await sandbox.fail(SLOW, {"route": BULK_ROUTE, "count": 3, **fault})
+            await sandbox.fail(SLOW, {"route": ROUTES[transport], "count": 3, **fault})
             repeated = await _more_duplicates(sandbox, than=repeated)
 
         await place.all_is_billed_once()

@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 from meter.demo.processes import Installation, clean_environment
 from meter.settings import load
 
 
-def test_the_configuration_of_the_demo_is_a_good_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["rest", "mcp"])
+def test_the_configuration_of_the_demo_is_a_good_one(tmp_path: Path, transport: str) -> None:
     """`meter run`, and the commands that `--keep` suggests, read the same file."""
-    here = Installation(tmp_path, "rest")
+    here = Installation(tmp_path, transport)
     settings = load(here.config_file, {}, needs_secret_key=True)
     assert settings.kafka.bootstrap_servers == here.bootstrap_servers
     assert str(settings.billing.base_url) == here.sandbox_url
+    assert (settings.billing.transport, settings.billing.mcp_url) == (transport, f"{here.sandbox_url}/mcp")
     assert here.meter_url.endswith(f":{settings.http.port}")
 
 
