@@ -31,7 +31,7 @@ from meter.sandbox.errors import Issue, ProviderError, iso
 from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
 from meter.sandbox.mishaps import Mishaps
 from meter.sandbox.paging import whole_number
-from meter.sandbox.plans import read_plan
+from meter.sandbox.plans import check_currency, read_plan
 from meter.sandbox.products import read_product
 from meter.sandbox.products import shown as shown_product
 from meter.sandbox.purchasing import Purchasing
@@ -181,7 +181,9 @@ def _default_plan(product_body: Reading, product: Product, now: float) -> list[P
         return []
     reading = Reading({"name": "Free", "default": True, **body}, (*product_body.path, "plan"))
     reference = reading.text("reference", min_length=1) or f"pln_{product.reference.removeprefix('prd_')}"
-    return [read_plan(reading, product.reference, now, first=True, reference=reference)]
+    plan = read_plan(reading, product.reference, now, first=True, reference=reference)
+    check_currency(plan)
+    return [plan]
 
 
 def _one_or_many(call: Call) -> tuple[list[tuple[Path, Any]], bool]:

@@ -152,5 +152,10 @@ def check_plan(plan: Plan) -> None:
     """A plan as a whole must make sense. Raises ProviderError (400)."""
     if plan.default and not plan.may_be_default:
         raise ProviderError(400, "Only a free or usage-based plan can be the default plan")
+    check_currency(plan)
+
+
+def check_currency(plan: Plan) -> None:
+    """Sums of money are sums of one currency. Raises ProviderError (400)."""
     if plan.currency.upper() != CURRENCY:
         raise ProviderError(400, f"Plan currency must match the provider's default currency ({CURRENCY})")

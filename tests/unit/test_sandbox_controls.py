@@ -122,6 +122,7 @@ async def test_many_can_be_given_at_once_and_again() -> None:
         ("customers", [{"reference": "c"}, {"reference": "d", "email": "nobody"}]),
         ("products", {"reference": "p", "plan": {"freeUnits": -1}}),
         ("products", {"reference": "p", "plan": 7}),
+        ("products", {"reference": "p", "plan": {"price": 5, "currency": "EUR"}}),
         ("products", [{"reference": "p"}, 7]),
         ("products", []),
     ],
