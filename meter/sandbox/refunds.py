@@ -49,7 +49,8 @@ class Refunds:
         customer_ref = source.customer_ref or ""
         balance = self._ledger.balance(call.environment, customer_ref)
         amount = min(refund.amount * CREDITS_PER_MINOR_UNIT, max(balance, 0))
-        return [Credit(call.environment, customer_ref, "REFUND", -amount, balance - amount, call.now)]
+        credit = Credit(call.environment, customer_ref, "REFUND", -amount, balance - amount, call.now)
+        return [credit] if amount else []
 
 
 def shown(row: Transaction) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.demo_data import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError
+from meter.sandbox.calls import SANDBOX
+from meter.sandbox.demo_data import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError, world
 from meter.sandbox.demo_sales import PAYMENT, PURCHASE
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store
@@ -227,6 +228,15 @@ async def test_it_is_loaded_once_into_a_file(tmp_path: Path) -> None:
             listed = (await client.get("/sandbox/transactions")).json()["transactions"]
             renewals = {row["purchaseRef"]: row for row in listed if row["type"] == "renewal"}
             assert renewals[PURCHASE]["createdAt"] == "2026-02-15T09:00:00.000Z"
+
+
+async def test_a_start_that_was_cut_short_is_made_up_for() -> None:
+    """Killed after the requests and before the rest, the next start has the requests once."""
+    clock = clock_at(DAYS[0])
+    with closing(Store()) as store:
+        store.record(SANDBOX, world(clock.now).usages, clock.now)
+        async with client_of(store, clock=clock, demo_data=True) as client:
+            assert (await left(client), await figures(client)) == (13, FIGURES)
 
 
 async def test_a_reset_begins_anew() -> None:
