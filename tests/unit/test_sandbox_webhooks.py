@@ -446,6 +446,30 @@ async def test_a_renewal_is_told_of() -> None:
         assert await here.told() == ["purchase.renewed", "payment.succeeded"] * 2
 
 
+async def test_a_trial_that_converts_is_told_of() -> None:
+    """With the payment that it leads to."""
+    async with world(webhook_events=("purchase.created", "purchase.trial_converted", "payment.succeeded")) as here:
+        plan = await plan_of(here.client, type="recurring", price=4900, billingCycle="monthly", trialDays=7)
+        refs = {"customerRef": CUSTOMER, "productRef": PRODUCT, "planRef": plan}
+        session = (await here.client.post("/v1/sdk/checkout-sessions", json=refs)).json()["sessionId"]
+        (await here.client.post(f"/sandbox/checkout-sessions/{session}")).raise_for_status()
+        assert await here.told() == ["purchase.created"]
+        assert [each["status"] for each in here.receiver.objects("purchase.created")] == ["trialing"]
+        here.clock.now += 8 * DAY
+        await here.sandbox.jobs.do_due()
+        assert await here.told() == ["purchase.trial_converted", "payment.succeeded"]
+
+
+async def test_what_is_not_paid_in_time_is_told_of() -> None:
+    """Overdue, suspended, and active again."""
+    async with world() as here:
+        reference = await bought(here.client, await plan_of(here.client, type="recurring", price=4900))
+        await here.told()
+        for status in ("past_due", "suspended", "active"):
+            (await here.client.put(f"/sandbox/purchases/{reference}", json={"status": status})).raise_for_status()
+        assert await here.told() == ["purchase.past_due", "purchase.suspended", "purchase.activated"]
+
+
 async def test_low_balance_credits() -> None:
     """The knob says what is low; the debit that crosses it is announced, the next one is not."""
     async with world(low_balance_credits=50) as here:
