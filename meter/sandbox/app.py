@@ -88,7 +88,7 @@ class Sandbox:
                 Path(ENDPOINT, _Later(self._tool_endpoint)),
                 *(self._control_path(*entry) for entry in self._controls.routes()),
                 *(self._control_path(*entry) for entry in WebhookControls(store.outbox).routes()),
-                *(self._control_path(*entry) for entry in Pages(store, catalogue).routes()),
+                *(self._control_path(*entry) for entry in Pages(store, catalogue, knobs).routes()),
                 *(self._control_path(*entry) for entry in overview.routes()),
                 *(self._control_path(*entry, anybody=True) for entry in OpenApi(entries).routes()),
             ],

@@ -66,6 +66,7 @@ _PLAN: dict[str, Schema] = {
     "default": {**FLAG, "description": "Only a free or usage-based plan can be the default plan"},
     "rolloverUnusedUnits": FLAG,
     "hidden": FLAG,
+    "autoRenew": FLAG,
     "pricingOptions": array({}),
     **dict.fromkeys(("features", "limits", "metadata"), OBJECT),
     **dict.fromkeys(_MONEYS, SOME_NUMBER),

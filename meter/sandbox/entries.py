@@ -77,6 +77,7 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
     max_active_users: float | None = None
     rollover_unused_units: bool | None = None
     hidden: bool | None = None
+    auto_renew: bool | None = None
     features: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
@@ -130,8 +131,13 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
 
     @property
     def is_recurring(self) -> bool:
-        """Whether it is paid again for every billing period."""
+        """Whether it is sold by the billing period."""
         return self.type in ("recurring", "hybrid")
+
+    @property
+    def renews(self) -> bool:
+        """Whether it is paid again for the period after, and not just for one."""
+        return self.is_recurring and self.auto_renew is not False
 
 
 class Purchase(msgspec.Struct, rename="camel", omit_defaults=True):

@@ -121,5 +121,6 @@ def _offer(plan: Plan) -> dict[str, Any]:
         "creditsPerUnit": plan.credits_per_unit,
         "billingModel": plan.billing_model,
         "billingCycle": plan.billing_cycle,
+        "pricingOptions": plan.pricing_options,
     }
     return {name: value for name, value in offer.items() if value is not None}

@@ -5,13 +5,19 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+
+from meter.sandbox.activation import Activation
 from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.checkout import TOPUP_CREDITS, Checkout
-from meter.sandbox.entries import Session
+from meter.sandbox.entries import Plan, Session
 from meter.sandbox.errors import ProviderError, iso, phrase
+from meter.sandbox.knobs import Knobs
 from meter.sandbox.markup import Html, element, joined, page
 from meter.sandbox.purchases import Purchases
+from meter.sandbox.purchasing import Purchasing
+from meter.sandbox.sessions import ACTIVATION, Sessions
 from meter.sandbox.store import Store
 
 _CYCLES = {"weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year"}
@@ -21,10 +27,12 @@ _NO_MONEY = element("footer", "The provider's sandbox: no money moves.")
 class Pages:
     """The pages; who has the link may use it, as long as its session lives."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, knobs: Knobs) -> None:
         self._catalogue = catalogue
         self._checkout = Checkout(store, catalogue)
         self._purchases = Purchases(store, catalogue)
+        sessions = Sessions(catalogue, self._purchases)
+        self._activation = Activation(store, catalogue, Purchasing(catalogue), sessions, knobs)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each page."""
@@ -32,7 +40,7 @@ class Pages:
             ("GET", "/customer/checkout", _readable(self.checkout)),
             ("POST", "/customer/checkout", _readable(self.pay)),
             ("GET", "/customer/manage", _readable(self.manage)),
-            ("POST", "/customer/manage", _readable(self.cancel)),
+            ("POST", "/customer/manage", _readable(self.change)),
         ]
 
     def checkout(self, call: Call) -> Answer:
@@ -69,8 +77,14 @@ class Pages:
         environment, session = self._session(call, "customer")
         seen = replace(call, environment=environment)
         held = self._catalogue[environment].purchases_of(session.customer_ref)
-        shown = [self._purchases.shown(seen, purchase) for purchase in held if purchase.holds_at(iso(call.now))]
-        cards = [_purchase(each, session) for each in shown]
+        cards = [
+            _purchase(self._purchases.shown(seen, purchase), purchase.plan, session)
+            for purchase in held
+            if purchase.holds_at(iso(call.now))
+        ]
+        plan = self._to_activate(environment, session, call.now)
+        if plan is not None:
+            cards.append(_offer(plan, session))
         return _card("Your purchases", *(cards or [element("section", element("p", "There are none."))]))
 
     def cancel(self, call: Call) -> Answer:
@@ -82,6 +96,35 @@ class Pages:
             raise ProviderError(404, f"Purchase with reference {reference} not found")
         self._purchases.cancel(replace(call, environment=environment, params={"purchase": reference}, body=b""))
         return self.manage(call)
+
+    def change(self, call: Call) -> Answer:
+        """Does what a button of the page says: activates the plan that waits for it, or cancels a purchase."""
+        return self.activate(call) if "activate" in call.query else self.cancel(call)
+
+    def activate(self, call: Call) -> Answer:
+        """Puts the customer on the plan, or leads to where it is paid."""
+        environment, session = self._session(call, "customer")
+        plan = self._to_activate(environment, session, call.now)
+        if plan is None:
+            return self.manage(call)
+        wish = {"customerRef": session.customer_ref, "productRef": plan.product_ref, "planRef": plan.reference}
+        done = self._activation.activate(replace(call, environment=environment, body=msgspec.json.encode(wish)))
+        checkout = msgspec.json.decode(done.body).get("checkoutSessionId")
+        if checkout is None:
+            return self.manage(call)
+        link = element("a", "Continue to the checkout", href=f"/customer/checkout?id={checkout}")
+        return _card(
+            "One more step", element("section", element("h2", plan.name or plan.reference), element("p", link))
+        )
+
+    def _to_activate(self, environment: int, session: Session, now: float) -> Plan | None:
+        """The default plan of the product that the session was opened for, unless the customer holds something."""
+        if session.purpose != ACTIVATION or session.product_ref is None:
+            return None
+        shelf = self._catalogue[environment]
+        current = shelf.current.get((session.customer_ref, session.product_ref))
+        held = current is not None and current.holds_at(iso(now))
+        return None if held else shelf.default_plan(session.product_ref)
 
     def _session(self, call: Call, kind: str) -> tuple[int, Session]:
         reference = call.query.get("id", "")
@@ -123,25 +166,34 @@ def _readable(handler: Handler) -> Callable[[Call], Answer]:
     return answer
 
 
-def _purchase(shown: dict[str, Any], session: Session) -> Html:
-    plan, used = shown["planSnapshot"], shown["usage"]["used"]
-    allowance = plan.get("freeUnits") or plan.get("limit")
+def _purchase(shown: dict[str, Any], plan: Plan, session: Session) -> Html:
+    used, allowance = shown["usage"]["used"], plan.allowance_units
     cancelled = "cancelledAt" in shown
     ends = element("p", f"Cancelled, ends {shown['endDate'][:10]}", class_="quiet") if cancelled else ""
     return element(
         "section",
         element("p", shown.get("productName", shown["productRef"]), class_="quiet"),
-        element("h2", plan.get("name", plan["reference"])),
+        element("h2", plan.name or plan.reference),
         used_up(used, allowance),
         element("p", f"{used:,} of {allowance:,} units used" if allowance else f"{used:,} units used"),
-        ends or _button("Cancel", session, shown["reference"]),
+        ends or _button("Cancel", session, purchase=shown["reference"]),
     )
 
 
-def _button(word: str, session: Session, purchase: str = "") -> Html:
+def _offer(plan: Plan, session: Session) -> Html:
+    price = f"{plan.credits_per_unit:,} credits a unit" if plan.takes_credits else money(plan.price, plan.currency)
+    return element(
+        "section",
+        element("h2", plan.name or plan.reference),
+        element("p", price, class_="price"),
+        _button("Activate", session, activate=plan.reference),
+    )
+
+
+def _button(word: str, session: Session, **about: str) -> Html:
     """A form that posts to the page's own path, with what it is about in the query."""
-    query = {"id": session.reference, **({"purchase": purchase} if purchase else {})}
-    button = element("button", word, class_="plain" if purchase else None)
+    query = {"id": session.reference, **about}
+    button = element("button", word, class_="plain" if "purchase" in about else None)
     return element("form", button, method="post", action=f"?{urlencode(query)}")
 
 

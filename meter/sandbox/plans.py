@@ -138,6 +138,7 @@ def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
         "default": body.flag("default"),
         "rollover_unused_units": body.flag("rolloverUnusedUnits"),
         "hidden": body.flag("hidden"),
+        "auto_renew": body.flag("autoRenew"),
         "pricing_options": body.array("pricingOptions"),
         **{name: body.mapping(name) for name in ("features", "limits", "metadata")},
         "setup_fee": body.number("setupFee", low=0),

@@ -11,6 +11,7 @@ from meter.sandbox.entries import BEGUN, HOLDING, Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.payments import next_payment
 from meter.sandbox.periods import period_end
+from meter.sandbox.purchasing import planned_end
 from meter.sandbox.shapes import Reading
 from meter.sandbox.store import Store
 
@@ -73,8 +74,9 @@ class Purchases:
         purchase = self._purchase(call)
         if purchase.cancelled_at is None or not purchase.holds_at(iso(call.now)):
             raise ProviderError(400, f"Purchase {purchase.reference} cannot be reactivated")
-        fresh = {"cancelled_at": None, "cancellation_reason": None, "end_date": None}
-        return self._kept(call, purchase, auto_renew=True, **fresh)
+        fresh = {"cancelled_at": None, "cancellation_reason": None}
+        end = planned_end(purchase.plan, purchase.created_at)
+        return self._kept(call, purchase, auto_renew=purchase.plan.renews, end_date=end, **fresh)
 
     def shown(self, call: Call, purchase: Purchase) -> dict[str, Any]:
         """The purchase as the provider answers it at the moment of the call."""

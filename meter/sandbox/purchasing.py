@@ -8,7 +8,7 @@ from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import BEGUN, AnyEntry, Plan, Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.payments import payment
-from meter.sandbox.periods import days_later
+from meter.sandbox.periods import days_later, moment_of, period_end
 from meter.sandbox.references import new_reference
 
 
@@ -40,7 +40,8 @@ class Purchasing:
         moment = iso(now)
         ends = _trial_end(shelf, customer_ref, plan, moment) if trial else None
         paid = paid and ends is None
-        expires = plan.access_expiry_days is not None and not plan.is_recurring
+        counts = self._catalogue.counts
+        before = counts.on_day(environment, customer_ref, plan.product_ref, now) if plan.type == "one-time" else 0
         purchase = Purchase(
             reference=new_reference("pur"),
             customer_ref=customer_ref,
@@ -49,12 +50,10 @@ class Purchasing:
             created_at=moment,
             status=status if ends is None else "trialing",
             trial_ends_at=ends,
-            counted_before=self._catalogue.counts.on_day(environment, customer_ref, plan.product_ref, now)
-            if plan.type == "one-time"
-            else 0,
+            counted_before=before,
             product_name=product.name if product else None,
-            auto_renew=plan.is_recurring,
-            end_date=days_later(moment, plan.access_expiry_days or 0) if expires else None,
+            auto_renew=plan.renews,
+            end_date=planned_end(plan, moment),
             paid_at=moment if paid else None,
         )
         earlier = shelf.current.get((customer_ref, plan.product_ref))
@@ -70,6 +69,13 @@ class Purchasing:
         return self.begin(environment, customer_ref, plan, now)
 
 
+def planned_end(plan: Plan, start: str) -> str | None:
+    """Where a purchase of the plan that begins at `start` ends by itself; None when it goes on."""
+    if plan.is_recurring:
+        return None if plan.renews else period_end(start, plan.billing_cycle, moment_of(start).timestamp())
+    return None if plan.access_expiry_days is None else days_later(start, plan.access_expiry_days)
+
+
 def woken(shelf: Shelf, customer_ref: str, balance: int) -> Iterable[Purchase]:
     """The customer's pending purchases that become active because the balance covers a unit."""
     for purchase in shelf.purchases_of(customer_ref):
@@ -80,7 +86,7 @@ def woken(shelf: Shelf, customer_ref: str, balance: int) -> Iterable[Purchase]:
 def _trial_end(shelf: Shelf, customer_ref: str, plan: Plan, moment: str) -> str | None:
     """Where a trial of the plan ends that begins now; None when there is none, or has been one of the product."""
     earlier = (each for each in shelf.purchases_of(customer_ref) if each.product_ref == plan.product_ref)
-    if not plan.trial_days or not plan.is_recurring or plan.price <= 0 or any(each.trial_ends_at for each in earlier):
+    if not plan.trial_days or not plan.renews or plan.price <= 0 or any(each.trial_ends_at for each in earlier):
         return None
     return days_later(moment, plan.trial_days)
 

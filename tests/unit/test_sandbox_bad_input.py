@@ -12,7 +12,7 @@ from meter.sandbox.store import Store
 from tests.operations import NAMES, OPERATIONS, World, world_of
 
 SCHEMAS = {each["operation"]: each["request"] for each in OPERATIONS if "request" in each}
-IGNORED = {"usageTracking", "autoRenew", "capabilities", "categories"}
+IGNORED = {"usageTracking"}
 """Fields that the sandbox does not read: whatever they hold is good."""
 
 WRONG = {"string": 5, "number": "5", "integer": "5", "boolean": "true", "object": [], "array": {}}

@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.sandboxes import (
     CUSTOMER,
+    LIMITS,
     PRODUCT,
     USAGES,
     FixedClock,
@@ -64,6 +66,33 @@ async def test_a_customer_link_shows_and_cancels() -> None:
         assert "Cancelled, ends 2026-04-15" in after.text
         assert "<form" not in after.text
         assert await remaining(client) == 67
+
+
+@pytest.mark.parametrize(
+    ("plan", "button"),
+    [
+        ({"creditsPerUnit": 100}, "Pay"),
+        ({"price": 900, "limit": 50}, "Pay"),
+        ({"creditsPerUnit": 9, "billingModel": "post-paid"}, ""),
+    ],
+)
+async def test_the_link_of_limits_activates_the_plan(plan: dict[str, Any], button: str) -> None:
+    """Through the checkout if it must be paid; then the customer may go on, and there is nothing to activate."""
+    async with client_of() as client:
+        await known(client, free_units=None)
+        await plan_of(client, name="Use", type="usage-based", default=True, **plan)
+        confirmation = (await client.post(LIMITS, json=REFS)).json()["confirmationUrl"]
+        page = await client.get(confirmation)
+        assert "Activate" in page.text
+        page = await click(client, page)
+        if button:
+            (checkout,) = re.findall(r'href="(/customer/checkout[^"]+)"', page.text)
+            page = await client.get(checkout)
+            assert button in page.text
+            await click(client, page)
+        assert (await client.post(LIMITS, json=REFS)).json()["withinLimits"] is True
+        page = await client.get(confirmation)
+        assert ("Use" in page.text, "Activate" in page.text) == (True, False)
 
 
 async def test_a_link_opens_nobody_elses_purchases() -> None:

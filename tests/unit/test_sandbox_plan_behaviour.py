@@ -113,6 +113,23 @@ async def test_what_is_bought_once_is_used_once() -> None:
         )
 
 
+async def test_a_plan_that_does_not_renew_ends_with_its_first_period() -> None:
+    """Paid once; a cancellation that is undone does not make it longer."""
+    clock = FixedClock()
+    async with client_of(clock=clock) as client:
+        await known(client, free_units=None)
+        plan = await plan_of(client, price=900, limit=50, billingCycle="weekly", autoRenew=False)
+        purchase = await checked_out(client, plan)
+        path = f"/v1/sdk/purchases/{purchase}"
+        for change in ("cancel", "reactivate"):
+            found = (await client.post(f"{path}/{change}")).json()["purchase"]
+            assert (found["status"], found["endDate"]) == ("active", "2026-03-22T12:00:00.000Z")
+            assert (found["autoRenew"], "nextBillingDate" in found) == (False, False)
+        clock.now += 7 * DAY
+        assert ((await shown(client, purchase))["status"], await remaining(client)) == ("expired", 0)
+        assert [kind for kind, *_ in await transactions(client)] == ["purchase"]
+
+
 async def test_a_trial_is_paid_when_it_ends() -> None:
     """Until then it costs nothing and gives everything; the periods that are paid begin with its end."""
     clock = FixedClock()
