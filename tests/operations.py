@@ -24,6 +24,7 @@ NAMES = [each["operation"] for each in OPERATIONS]
 INTENTS, BOOTSTRAP = "/v1/sdk/payment-intents", "/v1/sdk/products/mcp/bootstrap"
 REFS = {"customerRef": CUSTOMER, "productRef": PRODUCT}
 MEASURED = {"customerRef": CUSTOMER, "meterName": "requests", "properties": {"a": 1}}
+SENT_AT = "2026-03-15T12:00:00Z"
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/sdk/activate": {**REFS, "planRef": "<paid>"},
     "POST /v1/sdk/checkout-sessions": {**REFS, "planRef": "<paid>", "returnUrl": "http://127.0.0.1/"},
@@ -51,8 +52,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/sdk/products/{productRef}/plans": {"name": "P", "price": 5, "type": "one-time"},
     "PUT /v1/sdk/products/{productRef}/plans/{planRef}": {"name": "Q", "features": {}, "limits": {}, "metadata": {}},
     "POST /v1/sdk/purchases/{purchaseRef}/cancel": {"reason": "because"},
-    "POST /v1/sdk/usages": event(metadata={}, timestamp="2026-03-15T12:00:00Z"),
-    "POST /v1/sdk/usages/bulk": {"events": [event(metadata={}), event()]},
+    "POST /v1/sdk/usages": event(metadata={}, timestamp=SENT_AT),
+    "POST /v1/sdk/usages/bulk": {"events": [event(metadata={}, timestamp=SENT_AT), event(timestamp=SENT_AT)]},
     "POST /v1/sdk/user-info": REFS,
 }
 QUERIES = {"GET /v1/sdk/customers": {"reference": CUSTOMER}, "GET /v1/sdk/payment-method": {"customerRef": CUSTOMER}}

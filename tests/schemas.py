@@ -49,3 +49,14 @@ def _members(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
     yield from (f"{path}.{name}: missing" for name in schema.get("required", []) if name not in value)
     for name, member in value.items():
         yield from faults(member, properties.get(name, {}), f"{path}.{name}")
+
+
+def closed(schema: Any) -> Any:
+    """The schema without room for members that it does not name."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = {name: closed(each) for name, each in schema.items()}
+    named = schema.get("type") == "object" and "properties" in schema
+    return {**inside, "additionalProperties": False} if named else inside

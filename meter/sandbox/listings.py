@@ -165,8 +165,9 @@ def _purchase(shown: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _plans(shelf: Shelf, product: Product) -> str:
-    return ", ".join(f"{_name(plan)}{_terms(plan)}" for plan in shelf.plans_of(product.reference)) or "none"
+def _plans(shelf: Shelf, product: Product) -> Html:
+    plans = ", ".join(f"{_name(plan)}{_terms(plan)}" for plan in shelf.plans_of(product.reference))
+    return element("div", plans or "none", class_="wrap")
 
 
 def _name(plan: Plan) -> str:

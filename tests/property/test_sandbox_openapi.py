@@ -33,6 +33,7 @@ from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
 from tests.sandboxes import CUSTOMER, NOW, PRODUCT, bought, client_of, known, plan_of
+from tests.schemas import closed
 
 Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
 AnyCase: TypeAlias = Case[Any]
@@ -58,20 +59,6 @@ ONCE = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-
-
-def closed(schema: Any) -> Any:
-    """The schema without room for members that it does not name: an answer must not say more than is described."""
-    if isinstance(schema, list):
-        return [closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inside = {name: closed(each) for name, each in schema.items()}
-    return (
-        {**inside, "additionalProperties": False}
-        if schema.get("type") == "object" and "properties" in schema
-        else inside
-    )
 
 
 def operations(*, more_members: bool) -> list[Operation]:

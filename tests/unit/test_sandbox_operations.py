@@ -33,9 +33,14 @@ async def test_an_operation_is_as_described(operation: Operation, world: World) 
     assert answer.status_code == operation["status"], answer.text
     assert list(faults(answer.json(), operation.get("response", {}))) == []
     # The description calls every field that holds an object required, which the real provider does not.
-    if body:
-        wrong = [fault for fault in faults(body, operation["request"]) if not fault.endswith(": missing")]
-        assert wrong == []
+    assert [fault for fault in faults(body, operation.get("request", {})) if not _is_overstated(fault, operation)] == []
+
+
+def _is_overstated(fault: str, operation: Operation) -> bool:
+    """Whether nothing is wrong but that an object is missing."""
+    path, _, what = fault.partition(": ")
+    members = operation["request"]["properties"]
+    return what == "missing" and members.get(path.removeprefix("$."), {}).get("type") == "object"
 
 
 def test_every_operation_is_there(capsys: pytest.CaptureFixture[str]) -> None:
