@@ -75,7 +75,7 @@ class Sandbox:
         self.jobs = Jobs(store, catalogue, now)
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
-        fill: Callable[[float], None] = partial(demo.load, store, catalogue) if demo_data else lambda _: None
+        fill: Callable[[float], None] = partial(_load_demo, store, catalogue) if demo_data else lambda _: None
         fill(now())
         self._controls = Controls(store, catalogue, armed, faults, fill)
         overview = Overview(store, catalogue, self._controls.totals_shown, armed.shown)
@@ -162,6 +162,11 @@ class Sandbox:
                 return _failed(error, request.url.path, now)
 
         return serve
+
+
+def _load_demo(store: Store, catalogue: Catalogue, now: float) -> None:
+    with store.outbox.silent():  # it has been so for long, as far as anybody knows
+        demo.load(store, catalogue, now)
 
 
 def _webhooks(

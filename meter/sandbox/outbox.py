@@ -2,7 +2,8 @@
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any, NamedTuple
 
@@ -76,6 +77,7 @@ class Outbox:
         """Called whenever something may be due earlier than before."""
         self._db = db
         self._open = OpenDebits()
+        self._silent = False
         self._random = Random(0)  # noqa: S311  # no secret depends on it
 
     def load(self) -> None:
@@ -90,7 +92,16 @@ class Outbox:
     @property
     def listened_to(self) -> bool:
         """Whether anybody wants events; if not, none need to be made."""
-        return any(endpoint.disabled_at is None for endpoint in self.endpoints.values())
+        return not self._silent and any(endpoint.disabled_at is None for endpoint in self.endpoints.values())
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """What happens inside the block is no news."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
 
     def tell(self, events: Sequence[Event]) -> None:
         """Write events for those who want them, as part of the transaction that is open."""

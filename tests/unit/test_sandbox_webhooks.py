@@ -470,6 +470,22 @@ async def test_what_is_not_paid_in_time_is_told_of() -> None:
         assert await here.told() == ["purchase.past_due", "purchase.suspended", "purchase.activated"]
 
 
+async def test_demo_data_are_no_news() -> None:
+    """They are there as if they had been for long, at the start and after a reset; what happens then is news."""
+    receiver, clock = Receiver(SECRET, FixedClock()), FixedClock()
+    with closing(Store()) as store:
+        knobs = Knobs(webhook_url=URL, webhook_secret=SECRET)
+        outgoing = httpx.ASGITransport(receiver.app)
+        sandbox = Sandbox(store, knobs=knobs, now=clock, outgoing=outgoing, demo_data=True)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox), base_url="http://sandbox") as client:
+            (await client.post("/sandbox/reset")).raise_for_status()
+            await sandbox.webhooks.send_due()
+            assert receiver.types == []
+            (await client.post("/sandbox/customers", json={"reference": CUSTOMER})).raise_for_status()
+            await sandbox.webhooks.send_due()
+    assert receiver.types == ["customer.created"]
+
+
 async def test_low_balance_credits() -> None:
     """The knob says what is low; the debit that crosses it is announced, the next one is not."""
     async with world(low_balance_credits=50) as here:
