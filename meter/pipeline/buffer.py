@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
@@ -77,11 +77,19 @@ class Buffer:
         self._forget_arrivals(len(taken))
         return taken
 
+    def events(self) -> Iterable[UsageEvent]:
+        """What waits."""
+        return self._events
+
     def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """Removes and returns the events of these assignments."""
-        gone = [event for event in self._events if event.epoch in epochs]
+        return self.take_out(lambda event: event.epoch in epochs)
+
+    def take_out(self, is_meant: Callable[[UsageEvent], bool]) -> list[UsageEvent]:
+        """Removes and returns the events that are meant."""
+        gone = [event for event in self._events if is_meant(event)]
         if gone:
-            kept = [event for event in self._events if event.epoch not in epochs]
+            kept = [event for event in self._events if not is_meant(event)]
             oldest = self._arrivals[0][0]
             self._events.clear()
             self._arrivals.clear()

@@ -13,6 +13,7 @@ from meter.pipeline.concurrency import MASS_REFUSAL, Gate
 from meter.pipeline.event import UsageEvent
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from meter.pipeline.parking import Leaving, Selection, Wishes
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
 from meter.pipeline.verdicts import Parked, Verdicts, take_expired
@@ -50,6 +51,7 @@ class Dispatch:
         self._in_flight: dict[str, Batch] = {}
         self._cooling: list[Batch] = []
         self._turn = 0
+        self._wishes = Wishes()
         self._verdicts = Verdicts()
 
     # What comes in
@@ -62,6 +64,7 @@ class Dispatch:
         """These assignments are over: what is not in flight is freed, at once or when no insert can be running."""
         for event in (*self._buffer.discard(epochs), *self.refusals.discard(epochs)):
             self._verdicts.freed.append(event)
+        self._wishes.release(epochs)
         queued, self._queue = self._queue, deque()
         for batch in queued:
             self._requeue(batch, steady_seconds)
@@ -90,6 +93,12 @@ class Dispatch:
             case NotSent():
                 self._requeue(batch, steady)
 
+    def park(self, wanted: Selection, steady_seconds: float) -> Leaving:
+        """Held events that are meant end in the dead letters, at once or when nobody can be inserting them."""
+        wished = self._wishes.add(wanted, self._buffer, (*self._queue, *self._in_flight.values()), self.refusals)
+        parked = self._park_wished(steady_seconds)
+        return Leaving(parked, wished - parked)
+
     # What goes out
 
     def next_batch(self, now: Now, *, draining: bool) -> Batch | None:
@@ -98,6 +107,7 @@ class Dispatch:
             batch = self._probe(now) if self.gate.paused == MASS_REFUSAL else self._pick(now, draining=draining)
             if batch is None:
                 return None
+            self._verdicts.parked.extend(self._wishes.take(batch, now.steady_seconds))
             self._verdicts.parked.extend(take_expired(batch, now.wall_seconds))
             if batch.events:
                 batch.started_at = now.steady_seconds
@@ -110,6 +120,8 @@ class Dispatch:
 
     def verdicts(self, steady_seconds: float) -> Verdicts:
         """What became of events since the last call."""
+        if self._wishes.is_time(steady_seconds):
+            self._park_wished(steady_seconds)
         cooled = [batch for batch in self._cooling if batch.cool_at <= steady_seconds]
         if cooled:
             self._cooling = [batch for batch in self._cooling if batch.cool_at > steady_seconds]
@@ -202,10 +214,17 @@ class Dispatch:
         self.refusals.accepted(batch.events, batch.started_at)
         self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
+        self._wishes.forget(batch.events)
         if was_mass:
             for waiting in self.refusals.take_all():
                 self._requeue(waiting, now.steady_seconds)
         self._park_refused()
+
+    def _park_wished(self, steady_seconds: float) -> int:
+        found = self._wishes.take_waiting(self._buffer, self._queue, self.refusals, steady_seconds)
+        self._queue = deque(batch for batch in self._queue if batch.events)
+        self._verdicts.parked.extend(found)
+        return len(found)
 
     def _park_refused(self) -> None:
         for refusal in self.refusals.take_parkable():

@@ -17,6 +17,7 @@ from meter.pipeline.holding import Holding
 from meter.pipeline.lease import Commits
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome
+from meter.pipeline.parking import Leaving, Selection
 from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.retry import Chance
@@ -216,6 +217,12 @@ class Machine:
     def commit_failed(self, *, lost: bool) -> None:
         """The broker did not take the commit, or nobody knows; `lost`: we are no longer a member."""
         self.commits.fail(lost=lost)
+
+    # What an operator wants
+
+    def park(self, wanted: Selection, now: Now) -> Leaving:
+        """These held events are to end in the dead letters, whatever the provider would say."""
+        return self._dispatch.park(wanted, now.steady_seconds)
 
     # What next
 

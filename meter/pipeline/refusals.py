@@ -5,7 +5,7 @@ then the provider is well and the event is not. When most events are refused, th
 (a schema bug, another environment): nothing is parked, billing pauses and single events probe it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from meter.pipeline.batch import Batch
@@ -100,6 +100,15 @@ class Refusals:
         self._waiting.clear()
         self._recent = {key: None for key, customer in self._recent.items() if customer is None}
         return batches
+
+    def waiting(self) -> list[Refusal]:
+        """Everything that waits."""
+        return list(self._waiting.values())
+
+    def take_where(self, is_meant: Callable[[Refusal], bool]) -> list[Refusal]:
+        """Removes and returns those that are meant."""
+        meant = [refusal for refusal in self._waiting.values() if is_meant(refusal)]
+        return [self._drop(refusal.event.key) for refusal in meant]
 
     def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """Removes and returns the events of these assignments."""

@@ -29,7 +29,7 @@ class Verdicts:
 def take_expired(batch: Batch, wall_seconds: float) -> list[Parked]:
     """Takes out what became too old while it waited: it would cost the others of its batch their turn."""
     limit = wall_seconds - MAX_AGE_SECONDS
-    if batch.oldest_seconds() >= limit:
+    if not batch.events or batch.oldest_seconds() >= limit:
         return []
     gone = [event for event in batch.events if event.timestamp_seconds < limit]
     batch.events = [event for event in batch.events if event.timestamp_seconds >= limit]

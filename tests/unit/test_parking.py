@@ -1,0 +1,129 @@
+"""What an operator parks: what is held leaves, what may still be inserted leaves later, and others are unharmed."""
+
+from meter.pipeline.outcome import Rejected, UnknownCustomer
+from meter.pipeline.parking import PARKED, Selection
+from tests.builders import BUSY, TIMEOUT, Driver, keys, record, records
+
+
+def origins(*places: tuple[int, int]) -> Selection:
+    return Selection(origins=frozenset(places))
+
+
+def test_an_event_that_waits_is_parked_at_once_and_its_partition_goes_on() -> None:
+    """The one that never ends is out of the way; what is behind it is committed."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(BUSY)
+    assert driver.machine.park(origins((0, 1)), driver.now) == (1, 0)
+    driver.pass_time(40.0)
+    driver.bill()
+    assert driver.reasons() == [PARKED]
+    assert driver.ends() == {"consumed": 3, "accepted": 2, "dead_lettered": 1}
+    assert driver.position() == 3
+
+
+def test_never_while_its_key_is_in_flight() -> None:
+    """It leaves when the answer has come, if that is not its acceptance."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    assert driver.machine.park(origins((0, 0), (0, 1), (0, 2)), driver.now) == (0, 3)
+    driver.step()
+    assert driver.writes == []
+    driver.answer(BUSY)
+    driver.pass_time(1.0)
+    driver.write()
+    assert driver.reasons() == [PARKED] * 3
+
+
+def test_what_was_accepted_meanwhile_is_accepted() -> None:
+    """The wish comes too late, and is forgotten."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.machine.park(origins((0, 0)), driver.now)
+    driver.bill()
+    driver.pass_time(2.0)
+    assert driver.ends() == {"consumed": 3, "accepted": 3}
+
+
+def test_never_while_an_earlier_try_may_still_be_inserted() -> None:
+    """Two seconds after an unknown outcome, and not sent again; L4: the letter says that nobody knows."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(TIMEOUT)
+    assert driver.machine.park(Selection(customers=frozenset({"cus_1"})), driver.now) == (0, 3)
+    driver.pass_time(1.9)
+    assert driver.writes == []
+    driver.pass_time(40.0)
+    assert driver.sends == []
+    driver.write()
+    assert driver.reasons() == [PARKED] * 3
+    assert all(getattr(write.event, "unknown", False) for write in driver.kept.dead)
+
+
+def test_p5_all_that_was_refused_is_parked_and_the_good_ones_are_billed() -> None:
+    """A producer of nothing but bad events: billing is paused, the operator empties what was refused."""
+    driver = Driver(0, max_in_flight=1)
+    bad = [record(offset, customerRef=f"cus_bad{offset % 2}") for offset in range(6)]
+    driver.feed(0, *bad)
+    for _ in range(200):
+        driver.pass_time(1.0)
+        while driver.sends:
+            driver.answer(Rejected({}, "no such field"))
+    assert driver.machine.gate.state() == "paused"
+    assert driver.kept.dead == []
+    parked, waiting = driver.machine.park(Selection(all_refused=True), driver.now)
+    assert (parked, waiting) == (6, 0)
+    driver.step()
+    driver.write()
+    assert set(driver.reasons()) == {"rejected"}
+    driver.feed(0, record(6, "good"))
+    driver.pass_time(60.0)
+    driver.bill()
+    assert driver.ends() == {"consumed": 7, "accepted": 1, "dead_lettered": 6}
+    assert driver.machine.gate.state() == "ok"
+
+
+def test_filters_narrow_each_other() -> None:
+    """One reason of one customer; nothing given means nothing."""
+    driver = Driver(0)
+    for offset, customer in enumerate(("cus_1", "cus_2")):
+        driver.feed(0, record(offset, customerRef=customer))
+        driver.pass_time(1.1)
+        while driver.sends:
+            driver.answer(UnknownCustomer("Customer not found"))
+    assert driver.machine.park(Selection(), driver.now) == (0, 0)
+    assert driver.machine.park(Selection(all_refused=True, reasons=frozenset({"rejected"})), driver.now) == (0, 0)
+    wanted = Selection(reasons=frozenset({"unknown_customer"}), customers=frozenset({"cus_2"}))
+    assert driver.machine.park(wanted, driver.now) == (1, 0)
+    driver.step()
+    driver.write()
+    assert [write.event.record.offset for write in driver.kept.dead] == [1]
+
+
+def test_a_copy_that_waited_takes_its_turn() -> None:
+    """The original is parked, the key is free."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "k"))
+    driver.feed(1, record(0, "k"))
+    assert driver.machine.park(origins((0, 0)), driver.now) == (1, 0)
+    driver.step()
+    driver.write()
+    driver.pass_time(1.1)
+    assert keys(driver.sends[0]) == ["k"]
+    driver.bill()
+    assert driver.ends() == {"consumed": 2, "accepted": 1, "dead_lettered": 1}
+
+
+def test_a_revoked_partition_takes_its_wishes_along() -> None:
+    """Whoever has it next is asked anew; delivered again here, the event is billed."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(TIMEOUT)
+    driver.machine.park(origins((0, 0)), driver.now)
+    driver.revoke()
+    driver.pass_time(5.0)
+    driver.assign(0)
+    driver.feed(0, *records(0, 3))
+    driver.bill()
+    assert driver.ends()["accepted"] == 3
+    assert driver.kept.dead == []
