@@ -25,6 +25,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
   verdicts.py            what becomes of an event on that way
+  parking.py             what an operator has told to leave
   dispatch.py            the way to the provider and back
   redriven.py            what a record carries that was dead-lettered before
   receipt.py             what was accepted, as it is kept in Kafka
@@ -74,6 +75,7 @@ limits/                may this customer go on?
   prices.py              what a unit costs in credits
 http_api.py            the daemon's routes
 http_errors.py         refusals in the provider's form
+http_parking.py        held events into the dead letters, by an operator's wish
 http_server.py         serves them in the worker's own loop
 http_connection.py     one connection with bounds
 standing.py            how this replica stands: the facts for operators
@@ -118,6 +120,7 @@ cli/                   the commands, a module each
   letter_filter.py       which of them are meant
   redrive.py             meter dead-letters redrive
   letter_sender.py       sends and notes down
+  park.py                meter dead-letters park
   audit.py               meter audit
   moments.py             --from and --to
   progress.py            bars on stderr

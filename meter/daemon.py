@@ -21,6 +21,7 @@ from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.clock import SystemClock
 from meter.http_api import build
+from meter.http_parking import Parking
 from meter.http_server import listen, serve_on
 from meter.kafka.consumer import KafkaSource
 from meter.kafka.dead_letters import KafkaDeadLetters
@@ -82,7 +83,11 @@ class Daemon:
         self._standing.limits = self.limits
         token = settings.http.token
         self._app = build(
-            self.limits, self._standing, self._metrics.render, None if token is None else token.get_secret_value()
+            self.limits,
+            self._standing,
+            self._metrics.render,
+            None if token is None else token.get_secret_value(),
+            Parking(settings.kafka.topic, lambda wanted: self.machine.park(wanted, self._clock.now())),
         )
 
     async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from meter.http_errors import error_body, invalid_body
+from meter.http_parking import ROUTE, Parking
 from meter.limits import Answer, Question
 from meter.metrics import CONTENT_TYPE
 
@@ -28,6 +29,7 @@ _BODY_SECONDS = 10.0
 _ROUTES = {
     "POST /v1/sdk/limits": "may this customer go on? Same request and answer as the provider's",
     "GET /v1/limits/{customerRef}/{productRef}": "the same, for a browser or curl",
+    ROUTE: "held events into the dead letters, as `meter dead-letters park` asks for it",
     "GET /healthz": "the process turns",
     "GET /readyz": "it does its work; 503 with the reasons otherwise",
     "GET /metrics": "Prometheus",
@@ -58,11 +60,18 @@ class Probe(Protocol):
         """False when only a restart can help."""
 
 
-def build(limits: Limits, probe: Probe, render_metrics: Callable[[], bytes], token: str | None) -> Starlette:
+def build(
+    limits: Limits,
+    probe: Probe,
+    render_metrics: Callable[[], bytes],
+    token: str | None,
+    parking: Parking | None = None,
+) -> Starlette:
     """The application. With a `token`, `/v1/*` and `/status` need it."""
     guarded = _guard(token)
+    parks = [_parking_route(parking, guarded)] if parking is not None else []
     return Starlette(
-        routes=[*_limits_routes(limits, guarded), *_probe_routes(probe, render_metrics, guarded)],
+        routes=[*_limits_routes(limits, guarded), *parks, *_probe_routes(probe, render_metrics, guarded)],
         exception_handlers={HTTPException: _refused, ClientDisconnect: _gone, Exception: _failed},
     )
 
@@ -108,6 +117,16 @@ def _probe_routes(probe: Probe, render_metrics: Callable[[], bytes], guarded: Gu
         Route("/metrics", metrics),
         Route("/", index),
     ]
+
+
+def _parking_route(parking: Parking, guarded: Guard) -> Route:
+    async def park(request: Request) -> Response:
+        answer = parking.asked(_json_object(await _body(request)))
+        if isinstance(answer, dict):
+            raise _Invalid(answer)
+        return _json(answer._asdict())
+
+    return Route(ROUTE.split()[1], guarded(park), methods=["POST"])
 
 
 async def _answered(limits: Limits, fields: Mapping[str, Any]) -> Response:

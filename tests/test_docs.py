@@ -21,6 +21,7 @@ from meter.pipeline import dead_letter, dialect, refusals, rules
 from meter.pipeline.concurrency import MASS_REFUSAL
 from meter.pipeline.event import InvalidEvent
 from meter.pipeline.outcome import Refusal
+from meter.pipeline.parking import PARKED
 from meter.pipeline.settlement import DeadLetterWrite
 from meter.sandbox import faults
 from meter.sandbox.endpoints import EVENT_TYPES
@@ -106,7 +107,7 @@ def test_every_reason_of_a_dead_letter_is_explained() -> None:
     section = EVENTS.read_text(encoding="utf-8").split("| reason | when |\n", 1)[1]
     told = {name for line in section.splitlines() for name in names(line.split(" | ", 1)[0])}
     invalid = {f"invalid:{rule}" for rule in rules.Rule}
-    late = {rules.EXPIRED, rules.FUTURE, "conflict", "too_large"}
+    late = {rules.EXPIRED, rules.FUTURE, "conflict", "too_large", PARKED}
     assert told == invalid | late | set(get_args(refusals.Reason))
 
 

@@ -9,6 +9,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
+from meter.cli.park import park
 from meter.cli.redrive import redrive
 from meter.errors import CommandFailed
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:  # aiokafka and rich are loaded when a command runs
     from meter.pipeline.event import Record
     from meter.settings import KafkaSettings
 
-dead_letters = typer.Typer(no_args_is_help=True, help="List, show or send again the events that could never be billed.")
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="List, show, send again or make the events that cannot be billed."
+)
 
 
 @dead_letters.command("list")
@@ -75,6 +78,7 @@ def show_dead_letter(
 
 
 dead_letters.command("redrive")(redrive)
+dead_letters.command("park")(park)
 
 
 async def _every(kafka: "KafkaSettings") -> "tuple[list[Case] | None, list[str]]":

@@ -34,10 +34,17 @@ class Daemon:
 
     def get(self, path: str, *, also: int | None = None) -> dict[str, Any]:
         """The JSON object at `path`; `CommandFailed` says why there is none. `also`: a status that is no failure."""
+        return self._ask("GET", path, None, also)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object that answers `body`; `CommandFailed` says why there is none."""
+        return self._ask("POST", path, body, None)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None, also: int | None) -> dict[str, Any]:
         import httpx
 
         try:
-            answer = self._client.get(path)
+            answer = self._client.request(method, path, json=body)
         except httpx.ConnectError:
             raise CommandFailed(f"no meter is running at {self.address}: start it with `meter run`") from None
         except httpx.TimeoutException:

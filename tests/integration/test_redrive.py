@@ -82,3 +82,40 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
         assert await billed_units(place, "cus_refused") == [1 + number for number in range(REFUSED)]
         audit = place.start_program("audit", ["audit"])
         assert await audit.end(40) == 0, audit.log
+
+
+async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """P5, P6: on a topic of refused events alone nothing is parked by itself; by the operator's wish all of it is."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
+        sandbox = await place.start_sandbox(refuse)
+        meter = await place.start_meter()
+        await place.produce([without_an_id(number) for number in range(4)])
+
+        async def all_are_refused() -> bool:
+            status = await meter.status()
+            return bool(status["events"]["held"] == 4 and (await sandbox.totals())["requests"] > 0)
+
+        await eventually(all_are_refused, 30, "everything is held and was refused")
+        park = place.start_program(
+            "park", ["dead-letters", "park", "--customer", "cus_refused", "--json"], http__port=meter.port
+        )
+        assert await park.end() == 0, park.log
+        assert sum(json.loads(park.log).values()) == 4
+        await place.everything_ended()
+        listed = await letters(place, "list", "--customer", "cus_refused")
+        assert len(listed) == 4
+        assert {letter["reason"] for letter in listed} <= {"rejected", "parked"}
+
+        gone = place.start_program("park", ["dead-letters", "park", listed[0]["origin"]], http__port=meter.port)
+        assert await gone.end() == 1
+        assert "this replica holds none of them" in gone.log
+        await sandbox.fail()
+        assert (await letters(place, "redrive"))["results"] == {"redriven": 4}
+
+        async def all_are_billed() -> bool:
+            return await billed_units(place, "cus_refused") == [1, 2, 3, 4]
+
+        await eventually(all_are_billed, 30, "all are billed")
