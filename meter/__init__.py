@@ -94,6 +94,8 @@ accounting/            what became of every record, found out afterwards
   reading.py             whole topics, with the progress told
   report.py              the findings of an audit
   audit.py               every record below the commit has one end
+  trace.py               what became of one event, as it is told
+  explaining.py          finds every trace of it
   redrive.py             which dead letters go back, and as what
   redriving.py           back they go
 settings/              what can be set
@@ -122,6 +124,7 @@ cli/                   the commands, a module each
   letter_sender.py       sends and notes down
   park.py                meter dead-letters park
   audit.py               meter audit
+  explain.py             meter explain
   moments.py             --from and --to
   progress.py            bars on stderr
   kafka.py               meter kafka

@@ -7,6 +7,8 @@ provider.py    a provider that can be asked for its rows
 reading.py     whole topics, with the progress told
 report.py      the findings of an audit, as words and as JSON
 audit.py       every record below the commit has one end: `meter audit`
+trace.py       what became of one event, as it is told
+explaining.py  finds every trace of it: `meter explain`
 redrive.py     which dead letters go back to the source topic, and as what
 redriving.py   reads, judges, sends and notes them: `meter dead-letters redrive`
 """

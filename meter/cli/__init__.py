@@ -18,6 +18,7 @@ from meter.cli.call import call
 from meter.cli.check_config import check_config
 from meter.cli.dead_letters import dead_letters
 from meter.cli.demo import demo
+from meter.cli.explain import explain
 from meter.cli.kafka import kafka
 from meter.cli.limits import limits
 from meter.cli.run import run
@@ -50,6 +51,7 @@ app.command("status", rich_help_panel=LOOK)(status)
 app.command("limits", rich_help_panel=LOOK)(limits)
 app.command("call", rich_help_panel=LOOK)(call)
 app.command("audit", rich_help_panel=LOOK)(audit)
+app.command("explain", rich_help_panel=LOOK)(explain)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=LOOK)
 
 

@@ -27,7 +27,7 @@ def audit(
     by a dead letter. Exit 0 only when that is so and a provider that can be asked agrees.
     """
     settings = read_settings(config)
-    findings = asyncio.run(_run(settings, _question(settings, since, until)))
+    findings = asyncio.run(_run(settings, question_of(settings, since, until)))
     if as_json:
         typer.echo(json.dumps(findings.as_json()))
     else:
@@ -46,7 +46,8 @@ def _verdict(findings: "Findings") -> str:
     return typer.style("OK", fg=colour) + f"  {findings.verdict()}"
 
 
-def _question(settings: "Settings", since: str | None, until: str | None) -> "Question":
+def question_of(settings: "Settings", since: str | None = None, until: str | None = None) -> "Question":
+    """The topics and the group of this configuration."""
     from meter.accounting.audit import Question
     from meter.daemon import owner
 

@@ -26,7 +26,8 @@ async def audited(place: Installation, *arguments: str, **options: object) -> tu
 async def test_every_offset_has_one_end_after_a_kill_and_the_provider_agrees(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """Killed in between, with copies and invalid records: accepted, duplicate and dead-lettered add up to the topic."""
+    """Killed in between, with copies and invalid records: accepted, duplicate and dead-lettered add up to the topic;
+    and each event can be explained."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
         meter = await place.start_meter()
@@ -41,6 +42,12 @@ async def test_every_offset_has_one_end_after_a_kill_and_the_provider_agrees(
         assert found["dead_lettered"] == EVENTS // 100
         assert found["acceptedOncePerKey"]["events"] == EVENTS
         assert found["provider"]["verdict"] == "agrees"
+
+        explain = place.start_program("explain", ["explain", "event-7", "--json"])
+        assert await explain.end(40) == 0, explain.log
+        told = json.loads(explain.log)
+        assert sorted(record["end"] for record in told["records"]) == ["accepted", "duplicate", "duplicate"]
+        assert told["verdict"] == f"billed: the provider's reference is {told['reference']}"
 
         code, later = await audited(place, "--from", "2100-01-01")
         assert (code, later["records"]) == (0, 0)

@@ -1,0 +1,43 @@
+"""`meter explain`: what became of one event?"""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter.cli.audit import question_of
+from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+
+if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
+    from meter.accounting.trace import Explanation
+    from meter.settings import Settings
+
+
+def explain(
+    event: Annotated[
+        str, typer.Argument(metavar="KEY|ORIGIN", help="Its idempotency key, or topic:partition:offset of its record.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what became of one event: where it is, its receipt and batch, its end, the provider's reference, its copies.
+
+    Found in the topics as far back as they keep; exit 1 when nothing there tells of it.
+    """
+    explanation = asyncio.run(_run(read_settings(config), event))
+    if as_json:
+        typer.echo(json.dumps(explanation.as_json()))
+        return
+    for line in explanation.lines():
+        typer.echo(line)
+
+
+async def _run(settings: "Settings", event: str) -> "Explanation":
+    from meter.accounting.explaining import explain as run
+    from meter.cli.progress import bars
+    from meter.kafka.archive import open_archive
+
+    async with open_archive(settings.kafka) as archive:
+        with bars() as progress:
+            return await run(archive, question_of(settings), event, progress)
