@@ -71,7 +71,7 @@ def due(purchase: Purchase, counts: Counts, now: float) -> Purchase | None:
 
 def _counted_from(purchase: Purchase, counts: Counts, now: float) -> str | None:
     """Where the allowance has begun again since the purchase began, if it has one."""
-    if purchase.plan.allowance_units is None:
+    if purchase.plan.allowance_units is None and not purchase.plan.included_units:
         return None
     begin = counts.period(purchase, now).begin
     first = counts.period(purchase, moment_of(purchase.created_at).timestamp()).begin

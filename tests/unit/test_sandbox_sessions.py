@@ -48,7 +48,8 @@ async def test_a_paid_checkout_is_a_purchase() -> None:
         assert await remaining(client) == 70
         purchase = (await client.get(f"/v1/sdk/purchases/{bought}")).json()
         assert (purchase["status"], purchase["paidAt"]) == ("active", "2026-03-15T12:00:00.000Z")
-        assert (await pay(client, session)).status_code == 410
+        again = await pay(client, session)
+        assert (again.status_code, again.json()["message"]) == (410, f"Session {session} is used")
 
 
 async def test_a_paid_topup_wakes_what_was_pending() -> None:
@@ -76,7 +77,8 @@ async def test_a_session_lives_for_fifteen_minutes() -> None:
         assert (shown["customer"]["reference"], shown["customerUrl"]) == (CUSTOMER, opened.json()["customerUrl"])
         clock.now += 1
         assert (await client.get(path)).json()["status"] == "expired"
-        assert (await pay(client, checkout)).status_code == 410
+        late = await pay(client, checkout)
+        assert (late.status_code, late.json()["message"]) == (410, f"Session {checkout} is expired")
 
 
 async def test_who_is_blocked_gets_a_checkout_if_asked_for() -> None:

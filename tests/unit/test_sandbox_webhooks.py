@@ -260,6 +260,18 @@ async def test_an_allowance_that_begins_again_is_told_once() -> None:
         assert (reset["customer"], reset["product"], reset["quantity"]) == (CUSTOMER, PRODUCT, 0)
 
 
+async def test_units_that_are_included_begin_again_as_well() -> None:
+    """Also where nobody is stopped beyond them, as on a plan that bills the rest later; not what is bought once."""
+    async with world(free_units=None) as here:
+        fields = {"type": "hybrid", "price": 0, "limit": 10, "creditsPerUnit": 50, "billingModel": "post-paid"}
+        for plan in (await plan_of(here.client, **fields), await plan_of(here.client, type="one-time", limit=10)):
+            await bought(here.client, plan)
+            await here.told()
+            here.clock.now += 31 * DAY
+            await here.sandbox.jobs.do_due()
+            assert await here.told() == (["usage.reset"] if here.clock.now < NOW + 32 * DAY else [])
+
+
 async def test_retries_keep_the_documented_distances() -> None:
     """5 min, 15 min, 1 h, 6 h, 24 h, 48 h, then 72 h each; an event that fails twelve times disables its endpoint."""
     async with world() as here:
