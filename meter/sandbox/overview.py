@@ -133,4 +133,5 @@ def _first_steps(call: Call) -> Html:
     host = call.headers.get("host", "")
     steps = _FIRST_STEPS.format(host=host if _HOST.fullmatch(host) else "127.0.0.1:8484")
     words = "Nothing was recorded yet. A customer, a product with 100 free units, and the first usage:"
-    return element("div", element("p", words), element("pre", steps.rstrip()), class_="notice")
+    other = element("p", "Or start the sandbox with ", element("code", "--demo-data"), ".", class_="quiet")
+    return element("div", element("p", words), element("pre", steps.rstrip()), other, class_="notice")

@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS meter_events (
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 INSERT OR IGNORE INTO counters VALUES ('duplicates', 0), ('next_row', 1);
 """
-_LATEST_ROWS = 100_000
+_LATEST_ROWS = 20_000
 _INSERT = "INSERT INTO usages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING"
 _EXPIRE = """UPDATE usages SET key_expired = 1
     WHERE idempotency_key = ? AND environment = ? AND key_expired IS NULL AND recorded_at <= ?"""
