@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.brokers import Broker, create_topic
 from tests.chaos.stream import Producer, Stream
 from tests.chaos.strikes import Strikes
@@ -64,10 +66,14 @@ async def play(
             names = list(kinds or strikes.names) * times
             chance.shuffle(names)
             planned, share = iter(stream), events // (len(names) + 1)
-            for name in names:
-                await asyncio.gather(producer.send(list(islice(planned, share))), strikes.strike(name))
-            await producer.send(list(planned))
-        faults = await _verdict(place, strikes)
+            faults = []
+            try:
+                for name in names:
+                    await asyncio.gather(producer.send(list(islice(planned, share))), strikes.strike(name))
+                await producer.send(list(planned))
+            except pytest.fail.Exception as stalled:  # what was waited for has not come
+                faults.append(str(stalled))
+        faults += await _verdict(place, strikes)
     return Result(seed, events, time.monotonic() - started, {**strikes.struck, **stream.extra}, faults)
 
 
@@ -90,7 +96,7 @@ async def _verdict(place: Installation, strikes: Strikes) -> list[str]:
     try:
         await place.everything_ended(ENDING_SECONDS)
         await place.nothing_more_is_sent()
-    except AssertionError as stalled:
+    except (AssertionError, pytest.fail.Exception) as stalled:
         faults.append(f"not everything has ended: {stalled}")
     statuses = [await meter.status() for meter in place.running_meters()]
     world = (place.servers, place.topic, place.group, place.sandbox.url)

@@ -30,7 +30,7 @@ BULK_ROUTE = "/v1/sdk/usages/bulk"
 SLOW = {"route": BULK_ROUTE, "kind": "delay", "seconds": 0.1}
 KEY = "sk_sandbox_test"
 LOG_TAIL_LINES = 40
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 """For a process to answer, on a machine that does much else."""
 
 OVER_BOTH = pytest.mark.parametrize("transport", ["rest", "mcp"])
