@@ -8,6 +8,7 @@ from meter.accounting.letters import Letter, Place, place_of, read_letter
 from meter.accounting.reading import Progress, Topics, read_ranges, read_whole
 from meter.accounting.trace import Explanation, Facts, Receipted
 from meter.errors import CommandFailed
+from meter.pipeline import identity
 from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Origin, Record, UsageEvent, read_back
 from meter.pipeline.receipt import Receipt
@@ -41,7 +42,7 @@ class _Search:
         self._progress = progress
         place = place_of(asked)
         self._place = place if place is not None and place.topic == question.topic else None
-        self._key = "" if self._place is not None else asked
+        self._key = "" if self._place is not None else identity.fit(asked)
         self._records: dict[Place, Facts] = {}
         self._event = _Event()
 

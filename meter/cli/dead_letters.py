@@ -18,9 +18,7 @@ if TYPE_CHECKING:  # aiokafka and rich are loaded when a command runs
     from meter.pipeline.event import Record
     from meter.settings import KafkaSettings
 
-dead_letters = typer.Typer(
-    no_args_is_help=True, help="List, show, send again or make the events that cannot be billed."
-)
+dead_letters = typer.Typer(no_args_is_help=True, help="List, show, redrive or park the events that cannot be billed.")
 
 
 @dead_letters.command("list")

@@ -51,4 +51,6 @@ def park(
     else:
         typer.echo(f"parked: {answer['parked']:,}; leaving as soon as their requests are over: {answer['waiting']:,}")
     if origins and not answer["parked"] + answer["waiting"]:
-        raise CommandFailed("this replica holds none of them: they have ended, or another replica holds them")
+        raise CommandFailed(
+            "this replica can park none of them: ended, held by another replica, or copies that wait for their original"
+        )

@@ -119,6 +119,7 @@ class Screen:
             f"  meter status {config}",
             f"  meter limits {customer} {product} {config}",
             f"  meter dead-letters list {config}",
+            f"  meter audit {config}",
             "Ctrl-C stops everything and deletes its data",
         )
         for line in lines:

@@ -103,3 +103,18 @@ async def _write_dead_letters(broker: Broker, topic: str) -> None:
         await producer.send_and_wait(f"{topic}-dead-letters", b"\xff\x1b[31m", partition=0, headers=headers)
     await producer.send_and_wait(f"{topic}-dead-letters", b"somebody else's", partition=0)
     await producer.stop()
+
+
+async def test_a_list_is_narrowed_and_says_when_the_topic_forgets(broker: Broker, topic: MakeTopic) -> None:
+    """By reason, by customer, by time; L6: dead letters that expire are reported beside it, on stderr."""
+    name = await topic(partitions=2)
+    forgetful = {"retention.ms": str(86_400_000)}
+    await create_topic(broker.bootstrap_servers, f"{name}-dead-letters", 2, forgetful)
+    await _write_dead_letters(broker, name)
+    listed = await on_kafka(broker, name, "dead-letters", "list", "--reason", "invalid", "--json")
+    assert [letter["reason"] for letter in json.loads(listed.stdout)] == ["invalid:not_json"]
+    assert f"topic {name}-dead-letters keeps records for 1 days, unlimited time is needed" in listed.stderr
+    none = await on_kafka(broker, name, "dead-letters", "list", "--customer", "cus_1", "--from", "2026-01-01")
+    assert none.stdout == f"no dead letters in {name}-dead-letters that fit\n"
+    wrong = await on_kafka(broker, name, "dead-letters", "list", "--from", "yesterday")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

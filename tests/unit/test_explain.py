@@ -103,3 +103,10 @@ async def test_a_receipt_of_an_older_topic_is_not_this_records() -> None:
     assert (await told(topics, "t:0:0")).verdict().startswith("unknown")
     old = await told(topics, "old")
     assert (old.records[0].end, old.records[0].is_kept) == ("accepted", False)
+
+
+async def test_a_long_key_is_found_as_its_producer_wrote_it() -> None:
+    """Receipts name its hash."""
+    topics = KeptTopics(committed=0)
+    topics.event("k" * 300)
+    assert (await told(topics, "k" * 300)).key.startswith("sha256:")

@@ -116,3 +116,20 @@ def test_the_digest_covers_what_is_billed_and_nothing_filled_in() -> None:
 def test_the_digest_cannot_confuse_neighbouring_fields() -> None:
     """Customer `ab` with product `c` is not customer `a` with product `bc`."""
     assert identity.digest("ab", "c", "api_call", 1, "success") != identity.digest("a", "bc", "api_call", 1, "success")
+
+
+def test_golden_conflict() -> None:
+    """`new:` and SHA-256 over `<bytes>:<key><bytes>:<origin>`: a conflict that was redriven as an event of its own."""
+    assert identity.of_conflict("a", "t:0:0") == "new:d8eeabaf6c96c0667b246f6a8b810747a01a656a98384d232af9a9c70f2494d1"
+
+
+def test_a_carried_key_outranks_all_others() -> None:
+    """A redriven record is the event that it was, in whatever dialect and with whatever headers."""
+    complete = {"customerRef": "c", "actionType": "email", "units": 1, "outcome": "fail", "idempotencyKey": "own"}
+    value = {**complete, "timestamp": "2025-11-23T20:00:00.000Z"}
+    event = usage(value, ("meter-key", b"carried"))
+    assert event.key == "carried"
+    assert b'"idempotencyKey":"carried"' in event.body
+    assert usage(value, ("meter-key", b"")).key == "own"
+    assert usage(value, ("meter-key", b"\xff")).key == "own"
+    assert usage({"customerRef": "c"}, ("meter-timestamp", b"1763920000000")).timestamp_seconds == 1_763_920_000.0

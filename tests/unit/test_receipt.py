@@ -51,3 +51,17 @@ def test_columns_of_different_lengths_and_later_versions_are_none() -> None:
     later = msgspec.structs.replace(receipt(1), v=2)
     assert decode(encode(short)) is None
     assert decode(encode(later)) is None
+
+
+def test_a_receipt_of_the_first_version_is_read_for_ever() -> None:
+    """Golden: what stands in topics was written by older versions, with and without what was not debited."""
+    plain = (
+        b'{"v":1,"group":"meter","provider":"http://provider","environment":"sandbox","partition":3,"batch":"m-1",'
+        b'"at":1000.5,"offsets":[1,2],"keys":["k1","k2"],"ends":"ad","references":["usage_1",""],"digests":[7,14]'
+    )
+    found = decode(plain + b"}")
+    assert found is not None
+    assert (found.offsets, found.ends, found.undebited) == ([1, 2], "ad", {})
+    found = decode(plain + b',"undebited":{"0":"no_active_purchase"},"from_a_later_version":true}')
+    assert found is not None
+    assert found.undebited == {"0": "no_active_purchase"}
