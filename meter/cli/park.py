@@ -14,7 +14,7 @@ REFUSALS = ("rejected", "too_large", "unknown_customer")
 
 def park(
     origins: Annotated[
-        list[str] | None, typer.Argument(metavar="[ORIGIN]...", help="topic:partition:offset of held events.")
+        list[str] | None, typer.Argument(metavar="ORIGIN", help="topic:partition:offset of held events.")
     ] = None,
     reason: Annotated[
         list[str] | None, typer.Option("--reason", help=f"Held events refused as one of: {', '.join(REFUSALS)}.")

@@ -21,7 +21,7 @@ SHOWN = 20
 
 def redrive(
     origins: Annotated[
-        list[str] | None, typer.Argument(metavar="[ORIGIN]...", help="topic:partition:offset; all that fit without.")
+        list[str] | None, typer.Argument(metavar="ORIGIN", help="topic:partition:offset; all that fit without.")
     ] = None,
     reason: ReasonOption = None,
     customer: CustomerOption = None,
