@@ -23,10 +23,11 @@ from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted
 from meter.pipeline.receipt import Owner
 from meter.pipeline.start import Choice, Start
+from meter.worker import RECORDS_PER_POLL
 
 EVENTS = 40_000
 ROUNDS = 15
-CHUNK = 500
+CHUNK = RECORDS_PER_POLL
 PARTITIONS = 4
 NOW = Now(1000.0, 1_763_930_000.0)
 OPTIONS = MachineOptions(
@@ -120,7 +121,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         drive = Drive()
         drive.bill(chunks)
-        if drive.machine.counts.accepted != EVENTS - EVENTS % 1000:
+        if drive.machine.counts.accepted != EVENTS:
             raise SystemExit(f"bench: not everything was billed: {drive.machine.counts}")
         rounds.append(drive.spent)
     best: defaultdict[str, float] = defaultdict(float)

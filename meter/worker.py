@@ -22,7 +22,7 @@ from meter.stopping import unless_stopped
 
 log = structlog.stdlib.get_logger(__name__)
 
-RECORDS_PER_POLL = 500
+RECORDS_PER_POLL = 1000
 POLL_TIMEOUT_SECONDS = 0.1
 SHORTEST_WAIT_SECONDS = 0.002
 LONGEST_WAIT_SECONDS = 1.0

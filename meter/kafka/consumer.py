@@ -16,6 +16,7 @@ from meter.errors import LostRange, Redelivered, Stuck, Unavailable
 from meter.kafka.connection import answered, client_options, reaching, shut, starting, unavailable
 from meter.kafka.internals import (
     client_of,
+    hand_over_plain_records,
     membership_of,
     positions_of,
     spoilt_partition,
@@ -87,6 +88,7 @@ class KafkaSource:
             raise self._fault
         consumer = self.consumer
         before = positions_of(consumer)
+        hand_over_plain_records(consumer)
         try:
             async with asyncio.timeout(timeout_seconds + POLL_GRACE_SECONDS):
                 taken = await consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)

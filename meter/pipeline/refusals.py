@@ -5,7 +5,7 @@ then the provider is well and the event is not. When most events are refused, th
 (a schema bug, another environment): nothing is parked, billing pauses and single events probe it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from meter.pipeline.batch import Batch
@@ -54,11 +54,14 @@ class Refusals:
         self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
         self._remember(event.key, event.customer)
 
-    def accepted(self, events: Iterable[UsageEvent], started_at: float) -> None:
+    def accepted(self, events: Sequence[UsageEvent], started_at: float) -> None:
         """These events were accepted, in a request that was started then."""
         self._accepted_from = max(self._accepted_from, started_at)
-        for event in list(events)[-RECENT_EVENTS:]:
-            self._remember(event.key, None)
+        keys = [event.key for event in events[-RECENT_EVENTS:]]
+        if len(keys) == RECENT_EVENTS:
+            self._recent.clear()  # each of them is distinct: nothing older is recent any more
+        for key in keys:
+            self._remember(key, None)
 
     def has_accepted_since(self, steady_seconds: float) -> bool:
         """An event was accepted in a request that was started after this."""

@@ -8,20 +8,24 @@ became of them. A limits snapshot pins its customer when its request *starts*; f
 so that a promise made from the snapshot never forgets usage that the provider may have missed. No clock is involved.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+MAX_RESTING = 10_000
 
 
 class Usage:
     """The two counters of one product; serials order its birth and its last sent unit against the pins."""
 
-    __slots__ = ("born", "held", "last_sent", "sent")
+    __slots__ = ("born", "held", "last_sent", "rests", "sent")
 
     def __init__(self, born: int) -> None:
         self.born = born
         self.held = 0
         self.sent = 0
         self.last_sent = -1
+        self.rests = False  # it has come to nothing held, and is to be looked at again
 
 
 class CountedEvent(Protocol):
@@ -76,16 +80,30 @@ class _Customers(dict[str, _Products]):
 
 
 class PendingUsage:
-    """Counters live as long as a held event or a pin needs them, and no longer."""
+    """Counters live as long as a held event or a pin needs them.
 
-    def __init__(self) -> None:
+    The last `max_resting` that nobody needs are kept as well: most are needed again at once, and a counter at rest
+    changes no answer.
+    """
+
+    def __init__(self, max_resting: int = MAX_RESTING) -> None:
         self.serial = 0  # grows with every pin
+        self._max_resting = max_resting
+        self._resting: deque[tuple[str, str, Usage]] = deque()  # customer, product; each counter once
         self._customers = _Customers()
         self._customers.owner = self
 
     def __len__(self) -> int:
-        """Number of customers with counters."""
-        return len(self._customers)
+        """Number of customers with pins or with counters that somebody needs."""
+        return sum(
+            1
+            for products in self._customers.values()
+            if products.pins or not all(_is_idle(usage, float("inf")) for usage in products.values())
+        )
+
+    def counters_total(self) -> int:
+        """Counters in memory, those at rest included."""
+        return sum(map(len, self._customers.values()))
 
     def hold_all(self, events: Iterable[CountedEvent]) -> None:
         """These events are held from now on; only those that count are counted."""
@@ -110,8 +128,10 @@ class PendingUsage:
                 if sent:
                     usage.sent += event.units
                     usage.last_sent = serial
-                if usage.held <= 0:
-                    self._settle(event.customer, event.product, usage)
+                if not (usage.held or usage.rests):
+                    usage.rests = True
+                    self._resting.append((event.customer, event.product, usage))
+        self._forget_rested()
 
     def hold(self, customer: str, product: str, units: int) -> None:
         """`units` of one event that counts are held from now on."""
@@ -120,12 +140,16 @@ class PendingUsage:
     def leave(self, customer: str, product: str, units: int, *, sent: bool) -> None:
         """As `leave_all`, for one event that counts."""
         usage = self._customers[customer][product]
+        if usage.held < units:
+            raise ValueError("units left that were never held")
         usage.held -= units
         if sent:
             usage.sent += units
             usage.last_sent = self.serial
-        if usage.held <= 0:
-            self._settle(customer, product, usage)
+        if not (usage.held or usage.rests):
+            usage.rests = True
+            self._resting.append((customer, product, usage))
+        self._forget_rested()
 
     def pin(self, customer: str) -> Pin:
         """A snapshot's request starts now; until `unpin` its pending usage can be asked for."""
@@ -168,14 +192,15 @@ class PendingUsage:
         usage = None if products is None else products.get(product)
         return 0 if usage is None else usage.held
 
-    def _settle(self, customer: str, product: str, usage: Usage) -> None:
-        """Drop counters that nobody needs any more."""
-        if usage.held < 0:
-            raise ValueError("units left that were never held")
-        products = self._customers[customer]
-        if _is_idle(usage, _oldest(products)):
-            del products[product]
-            self._forget_if_empty(customer, products)
+    def _forget_rested(self) -> None:
+        """Drop those that have rested longest; one that is needed again, or by a pin, has its turn later."""
+        while len(self._resting) > self._max_resting:
+            customer, product, usage = self._resting.popleft()
+            usage.rests = False
+            products = self._customers.get(customer)
+            if products is not None and products.get(product) is usage and _is_idle(usage, _oldest(products)):
+                del products[product]
+                self._forget_if_empty(customer, products)
 
     def _forget_if_empty(self, customer: str, products: _Products) -> None:
         if not products and not products.pins:

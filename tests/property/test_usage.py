@@ -19,7 +19,7 @@ class Usage(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.usage = PendingUsage()
+        self.usage = PendingUsage(max_resting=1)
         self.held: Counter[tuple[str, str]] = Counter()
         self.sent_since: dict[Pin, Counter[str]] = {}
 
@@ -58,12 +58,13 @@ class Usage(RuleBasedStateMachine):
                 assert self.usage.pending(pin, product) == expected
 
     def teardown(self) -> None:
-        """Once everything has left and every pin is gone, no counter remains."""
+        """Once everything has left and every pin is gone, nobody needs a counter, and one at most is kept."""
         for pin in self.sent_since:
             self.usage.unpin(pin)
         for (customer, product), units in self.held.items():
             self.usage.leave(customer, product, units, sent=True)
         assert len(self.usage) == 0
+        assert self.usage.counters_total() <= 1
 
 
 TestUsage = Usage.TestCase

@@ -78,15 +78,27 @@ def test_only_events_that_count_are_counted() -> None:
 
 def test_without_a_pin_nothing_is_remembered_of_what_has_left() -> None:
     """Memory is bounded by what is held and what is pinned; events of 0 units leave nothing behind either."""
-    usage, events = PendingUsage(), [Event(customer=f"cus_{n}", units=n % 3) for n in range(30)]
+    usage, events = PendingUsage(max_resting=0), [Event(customer=f"cus_{n}", units=n % 3) for n in range(30)]
     usage.hold_all(events)
     usage.leave_all(events, sent=True)
-    assert len(usage) == 0
+    assert (len(usage), usage.counters_total()) == (0, 0)
+
+
+def test_what_rests_is_bounded_and_goes_oldest_first() -> None:
+    """Most counters are needed again at once; those that are not make way for others, but never while in use."""
+    usage = PendingUsage(max_resting=2)
+    first, *others = [Event(customer=f"cus_{n}") for n in range(5)]
+    usage.hold_all([first])
+    usage.leave_all([first], sent=True)
+    usage.hold_all([first, *others])
+    usage.leave_all(others, sent=True)
+    assert usage.held("cus_0", "prd_1") == 1
+    assert (len(usage), usage.counters_total()) == (1, 3)
 
 
 def test_a_customer_asked_for_all_the_time_keeps_no_products_of_the_past() -> None:
     """Pins that overlap for ever do not keep counters that all of them have seen at rest."""
-    usage = PendingUsage()
+    usage = PendingUsage(max_resting=0)
     pin = usage.pin("cus_1")
     for n in range(100):
         usage.hold("cus_1", f"prd_{n}", 1)

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from meter.errors import RecordTooLarge
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.receipt import Owner
+from meter.worker import RECORDS_PER_POLL
 from tests.fake_log import Faults
 from tests.fakes import Fault
 from tests.shell import LETTERS, TOPIC, Process
@@ -130,13 +131,13 @@ async def test_a_full_partition_stays_paused_after_a_rebalance() -> None:
     async with meter.running():
         await meter.until(lambda: meter.billing.requests_total, "requests are under way")
         held = meter.machine.counts.held
-        assert held <= 500
+        assert held <= RECORDS_PER_POLL
         meter.group.rebalance()
         await meter.until(lambda: meter.machine.counts.released == held, "released")
         await meter.until(lambda: meter.machine.counts.held, "taken again")
         for _ in range(3):
-            await meter.sources[0].poll(500, 0.0)
-        assert meter.machine.counts.held <= 500
+            await meter.sources[0].poll(RECORDS_PER_POLL, 0.0)
+        assert meter.machine.counts.held <= RECORDS_PER_POLL
         meter.billing.open.set()
         await meter.until(lambda: meter.committed() == 2000, "all committed")
 
