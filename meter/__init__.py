@@ -98,6 +98,10 @@ accounting/            what became of every record, found out afterwards
   explaining.py          finds every trace of it
   redrive.py             which dead letters go back, and as what
   redriving.py           back they go
+  billed.py              what receipts call accepted, and how far back
+  replay.py              which records of a range are sent again, and as what
+  replaying.py           again they go
+  pace.py                no more than so many a second
 settings/              what can be set
   options.py             every option
   sources.py             file and environment
@@ -123,9 +127,11 @@ cli/                   the commands, a module each
   redrive.py             meter dead-letters redrive
   letter_sender.py       sends and notes down
   park.py                meter dead-letters park
+  replay.py              meter replay
   audit.py               meter audit
   explain.py             meter explain
   moments.py             --from and --to
+  pace_options.py        --dry-run and --per-second
   progress.py            bars on stderr
   kafka.py               meter kafka
   sandbox.py             meter sandbox

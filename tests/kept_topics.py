@@ -27,9 +27,14 @@ class KeptTopics:
     def event(self, key: str, units: int = 1, customer: str = "cus_1") -> int:
         return self.add("t", as_json({"customerRef": customer, "units": units, "idempotencyKey": key}))
 
-    def receipt(self, ends: Mapping[int, tuple[str, str]], owner: Owner = OWNER, **more: object) -> None:
+    def commit(self, offset: int) -> None:
+        self._committed = self._committed._replace(offset=offset)
+
+    def receipt(
+        self, ends: Mapping[int, tuple[str, str]], owner: Owner = OWNER, at: float = 0.0, **more: object
+    ) -> None:
         keys, letters = [key for key, _ in ends.values()], "".join(end for _, end in ends.values())
-        receipt = Receipt(1, *owner, 0, "b", 0.0, list(ends), keys, letters, keys, [0] * len(keys), **more)  # type: ignore[arg-type]  # `undebited` alone
+        receipt = Receipt(1, *owner, 0, "b", at, list(ends), keys, letters, keys, [0] * len(keys), **more)  # type: ignore[arg-type]  # `undebited` alone
         self.add("t-receipts", encode(receipt))
 
     def dead_letter(self, origin: int, key: str = "", *more: tuple[str, bytes]) -> None:

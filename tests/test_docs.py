@@ -15,6 +15,7 @@ import pytest
 import meter
 from meter import cli, health, http_api
 from meter.accounting.redrive import Skip
+from meter.accounting.replay import Left
 from meter.kafka.dead_letters import TRUNCATED
 from meter.limits import Answer
 from meter.pipeline import dead_letter, dialect, refusals, rules
@@ -148,6 +149,11 @@ def test_every_reason_for_a_pause_is_explained() -> None:
 def test_every_reason_for_not_redriving_is_explained() -> None:
     """What a redrive leaves alone says why, and the document what to do."""
     assert {row[0] for row in table(OPERATIONS, "Dead letters")} == {f"`{skip}`" for skip in Skip}
+
+
+def test_every_reason_for_not_replaying_is_explained() -> None:
+    """As for a redrive."""
+    assert {row[0] for row in table(OPERATIONS, "Sending again")} == {f"`{left}`" for left in Left}
 
 
 def test_every_knob_of_the_sandbox_is_explained_with_its_default() -> None:

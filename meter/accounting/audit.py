@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from meter.accounting.letters import Place, place_of, read_letter
 from meter.accounting.offsets import OffsetLedger
 from meter.accounting.provider import Provider
-from meter.accounting.reading import Chunk, Progress, Topics, read_ranges, read_whole
+from meter.accounting.reading import Chunk, Progress, Topics, made_between, read_ranges, read_receipts, read_whole
 from meter.accounting.report import Findings, PartitionFindings
 from meter.accounting.usage import AcceptedUsage, Usage
-from meter.errors import CommandFailed, Unavailable
-from meter.pipeline import receipt as receipts
+from meter.errors import Unavailable
 from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, read_back
 from meter.pipeline.receipt import Owner
 from meter.pipeline.settlement import CONFLICT
@@ -35,7 +34,7 @@ class Question:
 
 
 async def audit(topics: Topics, question: Question, provider: Provider, progress: Progress) -> Findings:
-    """The findings. Raises `CommandFailed` when there is no such topic, `Unavailable`."""
+    """The findings. Raises `CommandFailed` (no such topic, receipts of a newer version), `Unavailable`."""
     return await _Audit(topics, question, provider, progress).run()
 
 
@@ -64,28 +63,15 @@ class _Audit:
 
     async def _find_ranges(self) -> None:
         topics, question = self._topics, self._question
-        partitions = await topics.partitions(question.topic)
-        if not partitions:
-            raise CommandFailed(f"there is no topic {question.topic}: see kafka.topic")
         committed = await topics.committed(question.owner.group, question.topic)
-        bounds = await topics.bounds(question.topic, partitions)
-        since = await self._offsets_at(partitions, question.since_seconds)
-        until = await self._offsets_at(partitions, question.until_seconds)
-        starts = await self._chosen_starts(partitions, committed)
-        for partition in partitions:
-            log = bounds[partition]
-            first = log.beginning if since is None else since.get(partition, log.end)
-            end = log.end if until is None else until.get(partition, log.end)
+        asked = await made_between(topics, question.topic, question.since_seconds, question.until_seconds)
+        starts = await self._chosen_starts(list(asked), committed)
+        for partition, (first, end) in asked.items():
             start = max(first, min(starts.get(partition, first), end))
             self._skipped += start - first
             ended = committed[partition].offset if partition in committed else start
             self._ledgers[partition] = OffsetLedger(start, min(end, ended))
             self._ranges[partition] = Bounds(start, max(start, end))
-
-    async def _offsets_at(self, partitions: Sequence[int], wall_seconds: float | None) -> Mapping[int, int] | None:
-        if wall_seconds is None:
-            return None
-        return await self._topics.offsets_at(self._question.topic, partitions, wall_seconds)
 
     async def _chosen_starts(self, partitions: Sequence[int], committed: Mapping[int, Committed]) -> Mapping[int, int]:
         """Where partitions started that were there when somebody chose `latest`: what is below was never ours."""
@@ -102,15 +88,13 @@ class _Audit:
         return committed[partition].offset if partition in committed else 0
 
     async def _read_receipts(self) -> None:
-        async for _, records in self._whole(self._question.receipts_topic, "receipts"):
-            for record in records:
-                found = receipts.decode(record.value)
-                if found is None or found.partition not in self._ledgers:
-                    continue
-                if found.owner == self._question.owner:
-                    self._accepted.add_elsewhere(self._ledgers[found.partition].receipt(found))
-                else:
-                    self._foreign_receipts += 1
+        async for found in read_receipts(self._topics, self._question.receipts_topic, self._progress):
+            if found.partition not in self._ledgers:
+                continue
+            if found.owner == self._question.owner:
+                self._accepted.add_elsewhere(self._ledgers[found.partition].receipt(found))
+            else:
+                self._foreign_receipts += 1
 
     async def _read_dead_letters(self) -> None:
         topic = self._question.dead_letter_topic

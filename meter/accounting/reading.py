@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from meter.accounting.letters import Case, Cases, Place, read_letter
+from meter.errors import CommandFailed
+from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Record
+from meter.pipeline.receipt import Receipt
 from meter.pipeline.start import Bounds, Committed
 
 Progress = Callable[[str, int, int], None]
@@ -43,6 +46,40 @@ async def read_whole(topics: Topics, topic: str, what: str, progress: Progress) 
         yield chunk
 
 
+async def made_between(
+    topics: Topics, topic: str, since_seconds: float | None, until_seconds: float | None
+) -> dict[int, Bounds]:
+    """In each partition from the first record made at or after `since` to the first made at or after `until`.
+
+    Without a time, from the first and to the last that is kept. Raises `CommandFailed` when there is no such topic.
+    """
+    partitions = await topics.partitions(topic)
+    if not partitions:
+        raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
+    logs = await topics.bounds(topic, partitions)
+    since = {} if since_seconds is None else await topics.offsets_at(topic, partitions, since_seconds)
+    until = {} if until_seconds is None else await topics.offsets_at(topic, partitions, until_seconds)
+    found = {}
+    for partition, log in logs.items():
+        first = log.beginning if since_seconds is None else since.get(partition, log.end)
+        found[partition] = Bounds(first, max(first, until.get(partition, log.end)))
+    return found
+
+
+async def read_receipts(topics: Topics, topic: str, progress: Progress) -> AsyncIterator[Receipt]:
+    """Every receipt that is kept, whoever wrote it; raises `CommandFailed` for one that only a newer meter can read."""
+    async for _, records in read_whole(topics, topic, "receipts", progress):
+        for record in records:
+            found = receipts.decode(record.value)
+            if found is not None:
+                yield found
+            elif (version := receipts.newer_version(record.value)) is not None:
+                raise CommandFailed(
+                    f"topic {topic} has receipts of version {version}, and this meter reads up to {receipts.VERSION}: "
+                    "use the newer meter that wrote them"
+                )
+
+
 async def read_cases(topics: Topics, topic: str, progress: Progress) -> list[Case]:
     """The dead-letter topic by origin, without the events themselves: a million letters need not fit into memory."""
     cases = Cases()
@@ -50,3 +87,7 @@ async def read_cases(topics: Topics, topic: str, progress: Progress) -> list[Cas
         for record in records:
             cases.add(read_letter(Place(topic, partition, record.offset), record.headers, record.value))
     return cases.every()
+
+
+def nobody_listens(what: str, done: int, total: int) -> None:
+    """A `Progress` for what is read on the side: the bar shows what is sent."""

@@ -121,10 +121,5 @@ def note(letter: Letter, outgoing: Outgoing, at: str) -> Note:
     return Note(outgoing.key, [(name, text.encode()) for name, text in said.items()])
 
 
-def pause_seconds(sent: int, elapsed_seconds: float, per_second: float | None) -> float:
-    """How long to wait before the next record, so that no more than so many a second are sent."""
-    return 0.0 if per_second is None else max(0.0, sent / per_second - elapsed_seconds)
-
-
 def _key(letter: Letter) -> str:
     return identity.of_conflict(letter.key, letter.origin) if letter.reason == CONFLICT else letter.key

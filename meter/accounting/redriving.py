@@ -5,26 +5,26 @@ Whoever is killed between sending and noting sends again when run again: the sam
 
 import hashlib
 import json
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from meter.accounting.billed import Billed, read_billed
 from meter.accounting.letters import Case, Filter, Place, chosen, place_of
-from meter.accounting.offsets import Fingerprints, find, fingerprints
-from meter.accounting.reading import Progress, Topics, read_cases, read_ranges, read_whole
-from meter.accounting.redrive import Note, Outgoing, Rules, Skip, note, pause_seconds, refuse, revive
+from meter.accounting.pace import Pace
+from meter.accounting.reading import Progress, Topics, nobody_listens, read_cases, read_ranges
+from meter.accounting.redrive import Note, Outgoing, Rules, Skip, note, refuse, revive
 from meter.clock import Clock
-from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Record
-from meter.pipeline.receipt import ACCEPTED, Owner
+from meter.pipeline.receipt import Owner
 from meter.pipeline.start import Bounds
 from meter.pipeline.timestamps import format_utc
 
 REDRIVEN = "redriven"
 MOST_AT_ONCE = 500
-_STEP_SECONDS = 0.25
 
 
 class Sender(Protocol):
@@ -75,33 +75,34 @@ class Redriving:
         self._sender = sender
         self._errand = errand
         self._clock = clock
-        self._sleep = sleep
+        self._pace = Pace(errand.per_second, MOST_AT_ONCE, clock, sleep)
         self._progress = progress
         self._fates: list[Fate] = []
         self._ready: list[tuple[Case, Outgoing]] = []
         self._cut: list[tuple[Case, str]] = []
         self._sent = 0
         self._candidates = 0
-        self._started_at = 0.0
+        self._billed = Billed(np.zeros(0, np.uint64), -math.inf)
 
     async def run(self) -> list[Fate]:
         """What became of every case that the filter takes."""
         candidates = await self._candidates_by_place()
-        accepted = await self._accepted_keys() if candidates else np.zeros(0, np.uint64)
+        errand = self._errand
+        if candidates:
+            self._billed = await read_billed(self._topics, errand.receipts_topic, errand.owner, self._progress)
         self._candidates = len(candidates)
-        self._started_at = self._clock.now().steady_seconds
         topic = self._errand.dead_letter_topic
         async for partition, records in read_ranges(
-            self._topics, topic, _ranges(candidates), "reading events", _nobody_listens
+            self._topics, topic, _ranges(candidates), "reading events", nobody_listens
         ):
             for record in records:
                 case = candidates.get(Place(topic, partition, record.offset))
                 if case is not None and case.letter.is_cut:
                     self._cut.append((case, _digest_of_whole(record)))
                 elif case is not None:
-                    await self._take(case, record, accepted)
+                    await self._take(case, record)
         for case, digest in self._cut:
-            await self._take(case, await self._whole(case, digest), accepted)
+            await self._take(case, await self._whole(case, digest))
         await self._flush()
         return self._fates
 
@@ -115,17 +116,6 @@ class Redriving:
                 self._end(case, case.letter.key, why_not)
         return found
 
-    async def _accepted_keys(self) -> Fingerprints:
-        """What receipts call accepted, in order; eight bytes each."""
-        found = []
-        async for _, records in read_whole(self._topics, self._errand.receipts_topic, "receipts", self._progress):
-            for record in records:
-                receipt = receipts.decode(record.value)
-                if receipt is not None and receipt.owner == self._errand.owner:
-                    ends = zip(receipt.keys, receipt.ends, strict=True)
-                    found.append(fingerprints([key for key, end in ends if end == ACCEPTED]))
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
-
     async def _whole(self, case: Case, digest: str) -> Record | None:
         """The event of a letter that was cut, from where its record was; only if it is the very same."""
         place = place_of(case.letter.died)
@@ -134,7 +124,7 @@ class Redriving:
         record = await self._topics.record_at(*place)
         return record if record is not None and _digest(record) == digest else None
 
-    async def _take(self, case: Case, record: Record | None, accepted: Fingerprints) -> None:
+    async def _take(self, case: Case, record: Record | None) -> None:
         wall_seconds = self._clock.now().wall_seconds
         if record is None:
             self._end(case, case.letter.key, Skip.OUT_OF_RETENTION)
@@ -142,19 +132,18 @@ class Redriving:
         outgoing = revive(case.letter, record, self._topics.cluster_id, wall_seconds)
         if isinstance(outgoing, Skip):
             self._end(case, case.letter.key, outgoing)
-        elif find(accepted, fingerprints([outgoing.event_key]))[1][0]:
+        elif self._billed.has([outgoing.event_key])[0]:
             self._end(case, outgoing.event_key, Skip.ALREADY_BILLED)
         else:
             self._ready.append((case, outgoing))
-            if len(self._ready) >= self._at_once():
+            if len(self._ready) >= self._pace.at_once:
                 await self._flush()
 
     async def _flush(self) -> None:
         """Sends what is ready, and notes it down once all of it is acknowledged."""
         ready, self._ready = self._ready, []
         if ready and not self._errand.dry_run:
-            elapsed = self._clock.now().steady_seconds - self._started_at
-            await self._sleep(pause_seconds(self._sent, elapsed, self._errand.per_second))
+            await self._pace.step(len(ready))
             await self._sender.send([outgoing for _, outgoing in ready])
             at = format_utc(self._clock.now().wall_seconds)
             await self._sender.note([note(case.letter, outgoing, at) for case, outgoing in ready])
@@ -162,10 +151,6 @@ class Redriving:
             self._end(case, outgoing.event_key, REDRIVEN)
         self._sent += len(ready)
         self._progress("redriving", self._sent, self._candidates)
-
-    def _at_once(self) -> int:
-        per_second = self._errand.per_second
-        return MOST_AT_ONCE if per_second is None else max(1, min(MOST_AT_ONCE, int(per_second * _STEP_SECONDS)))
 
     def _end(self, case: Case, key: str, result: str) -> None:
         self._fates.append(Fate(case.letter.origin, key, case.letter.reason, str(result)))
@@ -191,7 +176,3 @@ def _digest_of_whole(record: Record) -> str:
 
 def _digest(record: Record) -> str:
     return hashlib.sha256(record.value or b"").hexdigest()
-
-
-def _nobody_listens(what: str, done: int, total: int) -> None:
-    """The bar shows what was redriven, not what was read for it."""

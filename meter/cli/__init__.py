@@ -21,6 +21,7 @@ from meter.cli.demo import demo
 from meter.cli.explain import explain
 from meter.cli.kafka import kafka
 from meter.cli.limits import limits
+from meter.cli.replay import replay
 from meter.cli.run import run
 from meter.cli.sandbox import sandbox
 from meter.cli.send import send
@@ -52,6 +53,7 @@ app.command("limits", rich_help_panel=LOOK)(limits)
 app.command("call", rich_help_panel=LOOK)(call)
 app.command("audit", rich_help_panel=LOOK)(audit)
 app.command("explain", rich_help_panel=LOOK)(explain)
+app.command("replay", rich_help_panel=LOOK)(replay)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel=LOOK)
 
 

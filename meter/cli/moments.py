@@ -7,9 +7,9 @@ import typer
 
 from meter.errors import UserMistake
 
-_FORM = "ISO 8601, like 2026-01-31T12:00:00Z; without a zone it is UTC."
-SinceOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"From this time on: {_FORM}")]
-UntilOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help=f"Before this time: {_FORM}")]
+FORM = "ISO 8601, like 2026-01-31T12:00:00Z; without a zone it is UTC."
+SinceOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"From this time on: {FORM}")]
+UntilOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help=f"Before this time: {FORM}")]
 
 
 def seconds_of(text: str | None, option: str) -> float | None:
@@ -19,5 +19,5 @@ def seconds_of(text: str | None, option: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UserMistake(f"{option} {text!r} is no time: {_FORM}") from None
+        raise UserMistake(f"{option} {text!r} is no time: {FORM}") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

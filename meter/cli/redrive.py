@@ -11,6 +11,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
+from meter.cli.pace_options import DryRunOption, PerSecondOption
 
 if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs
     from meter.accounting.redriving import Errand, Fate
@@ -27,10 +28,8 @@ def redrive(
     customer: CustomerOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
-    per_second: Annotated[
-        float | None, typer.Option("--per-second", min=0.01, help="Send no more than so many events a second.")
-    ] = None,
+    dry_run: DryRunOption = False,
+    per_second: PerSecondOption = None,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Bill a `conflict` as an event of its own, under a new key.")
     ] = False,

@@ -46,8 +46,15 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
         return Owner(self.group, self.provider, self.environment)
 
 
+class _Versioned(msgspec.Struct):
+    """As much of a receipt as every version has."""
+
+    v: int
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Receipt)
+_version_decoder = msgspec.json.Decoder(_Versioned)
 
 
 def encode(receipt: Receipt) -> bytes:
@@ -65,6 +72,17 @@ def decode(value: bytes | None) -> Receipt | None:
         return None
     counts = {len(receipt.offsets), len(receipt.keys), len(receipt.ends), len(receipt.references), len(receipt.digests)}
     return receipt if receipt.v == VERSION and len(counts) == 1 else None
+
+
+def newer_version(value: bytes | None) -> int | None:
+    """The version of a receipt that only a newer meter can read; None for everything else."""
+    if value is None:
+        return None
+    try:
+        version = _version_decoder.decode(value).v
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return version if version > VERSION else None
 
 
 def halves(receipt: Receipt) -> tuple[Receipt, Receipt]:

@@ -169,6 +169,10 @@ class BillingSettings(_Section):
     unknown_customer_wait_seconds: SecondsOrZero = Field(
         default=300.0, description="How long events of a customer unknown to the provider are tried again."
     )
+    idempotency_window_seconds: Seconds | None = Field(
+        default=None,
+        description="How long the provider remembers an idempotency key, where that is known: for replays.",
+    )
 
     @property
     def provider(self) -> str:

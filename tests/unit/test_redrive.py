@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from meter.accounting.letters import Case, Filter, Letter, Place, chosen, place_of, read_letter
-from meter.accounting.redrive import Note, Outgoing, Rules, Skip, pause_seconds, refuse, revive
+from meter.accounting.pace import pause_seconds
+from meter.accounting.redrive import Note, Outgoing, Rules, Skip, refuse, revive
 from meter.accounting.redriving import Errand, Fate, Redriving
 from meter.errors import CommandFailed
 from meter.pipeline.event import Origin, UsageEvent, decode

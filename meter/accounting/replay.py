@@ -1,0 +1,122 @@
+"""Which records of a range are sent again, and as what: decided from plain values.
+
+A record that is sent again carries the idempotency key and the time that it has where it stands, so that both are
+copies of each other, for meter and for the provider. What is remembered is billed once however often it is sent; so the
+question is how far back keys are remembered.
+"""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from meter.accounting.billed import Billed
+from meter.accounting.letters import Place, customer_of
+from meter.accounting.redrive import Outgoing
+from meter.pipeline import redriven
+from meter.pipeline.event import InvalidEvent, Record, UsageEvent
+from meter.pipeline.rules import EXPIRED, FUTURE
+
+REPLAYED = "meter-replayed"
+"""Only records that a replay has sent have it: when, ISO 8601 UTC."""
+
+
+class Left(StrEnum):
+    """Why a record is not sent again."""
+
+    REPLAYED = "replayed"  # a replay has sent it: the record that it is a copy of counts
+    EXPIRED = EXPIRED
+    FUTURE = FUTURE
+    INVALID = "invalid"
+    DEAD_LETTERED = "dead_lettered"
+    ALREADY_BILLED = "already_billed"  # only without those
+    BEYOND_MEMORY = "beyond_memory"  # perhaps billed, and perhaps forgotten
+
+
+class Memory(NamedTuple):
+    """How far back it is sure that keys are remembered."""
+
+    provider_seconds: float | None
+    """The provider's; None when nobody knows."""
+    window_seconds: float
+    window_max_ids: int
+
+    def since(self, wall_seconds: float, billed: Billed | None = None) -> float:
+        """Unix; what was billed from then on is recognised. Where the provider's is not known, meter's own counts."""
+        if self.provider_seconds is not None:
+            return wall_seconds - self.provider_seconds
+        by_age = wall_seconds - self.window_seconds
+        return by_age if billed is None else max(by_age, billed.since_ids(self.window_max_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which records of the range are meant."""
+
+    customers: frozenset[str] = frozenset()
+    """None of them means everybody's."""
+    unbilled: bool = False
+    """Only what no receipt calls accepted."""
+    beyond_memory: bool = False
+    """Also what may have been forgotten since it was billed."""
+
+
+class Sent(NamedTuple):
+    """A record that goes out, and whether a receipt calls it accepted already."""
+
+    outgoing: Outgoing
+    customer: str
+    is_billed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the topics say about the range, and the time up to which nobody can be sure."""
+
+    billed: Billed
+    letters: Set[Place]
+    """Records with a dead letter."""
+    remembered_since: float
+
+
+def customer(record: Record, event: UsageEvent | InvalidEvent) -> str:
+    """Whose it is, as far as it can be read."""
+    return event.customer if isinstance(event, UsageEvent) else customer_of(record.value, record.headers)
+
+
+def leave(
+    record: Record, event: UsageEvent | InvalidEvent, place: Place, is_billed: bool, choice: Choice, known: Known
+) -> Left | None:
+    """Why this one is not sent; None when it is."""
+    if any(name == REPLAYED for name, _ in record.headers):
+        return Left.REPLAYED
+    if isinstance(event, InvalidEvent):
+        return Left(event.reason) if event.reason in (EXPIRED, FUTURE) else Left.INVALID
+    if place in known.letters and not is_billed:
+        return Left.DEAD_LETTERED
+    if is_billed and choice.unbilled:
+        return Left.ALREADY_BILLED
+    made_at = made_milliseconds(record) / 1000
+    sure = made_at >= known.remembered_since or (not is_billed and made_at >= known.billed.complete_since)
+    return None if sure or choice.beyond_memory else Left.BEYOND_MEMORY
+
+
+def again(record: Record, event: UsageEvent, place: Place, at: str) -> Outgoing:
+    """The record as it is sent again; `at` is ISO 8601 UTC."""
+    past = redriven.past(record.headers)
+    carried = {
+        redriven.ORIGIN: past.origin or str(place),
+        redriven.KEY: event.key,
+        redriven.TIMESTAMP: str(made_milliseconds(record)),
+        redriven.ATTEMPTS: str(past.attempts),
+        redriven.REDRIVES: str(past.redrives),
+        REPLAYED: at,
+    }
+    foreign = [(name, value) for name, value in record.headers if not name.startswith("meter-")]
+    headers = [*foreign, *((name, text.encode()) for name, text in carried.items())]
+    return Outgoing(place.partition, record.key, record.value, headers, event.key)
+
+
+def made_milliseconds(record: Record) -> int:
+    """When the event's first record was made."""
+    return redriven.past(record.headers).timestamp_milliseconds or max(record.timestamp or 0, 0)

@@ -1,0 +1,179 @@
+"""A range of the source topic sent again: read, judged and sent, in small steps.
+
+Nothing is noted down: whoever is killed half-way is run again from the start. What was sent already is sent again under
+the same keys, which are billed once.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from meter.accounting.billed import Billed, read_billed
+from meter.accounting.letters import Place, place_of
+from meter.accounting.pace import Pace
+from meter.accounting.reading import Progress, Topics, made_between, nobody_listens, read_cases, read_ranges
+from meter.accounting.redrive import Outgoing
+from meter.accounting.replay import Choice, Known, Left, Memory, Sent, again, customer, leave
+from meter.clock import Clock
+from meter.errors import CommandFailed, UserMistake
+from meter.pipeline.event import Origin, Record, UsageEvent, decode_all
+from meter.pipeline.receipt import Owner
+from meter.pipeline.start import Bounds
+from meter.pipeline.timestamps import format_utc
+
+MOST_AT_ONCE = 500
+
+
+class Sender(Protocol):
+    """Writes, every record acknowledged; raises `Unavailable`, `CommandFailed`."""
+
+    async def send(self, outgoing: Sequence[Outgoing]) -> None:
+        """To the source topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be sent again, and how; times are Unix."""
+
+    topic: str
+    receipts_topic: str
+    dead_letter_topic: str
+    owner: Owner
+    since_seconds: float
+    until_seconds: float
+    memory: Memory
+    choice: Choice
+    per_second: float | None = None
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the records of the range, customer by customer."""
+
+    billed: Counter[str] = field(default_factory=Counter)
+    """Sent although a receipt calls them accepted: they will be recognised."""
+    unbilled: Counter[str] = field(default_factory=Counter)
+    """Sent, and billed by no receipt that is kept."""
+    left: Counter[Left] = field(default_factory=Counter)
+    uncommitted: int = 0
+    """In the range, but at or above the commit: they have not ended."""
+    refusal: str = ""
+    """Why it would be refused; a dry run goes on all the same."""
+
+    @property
+    def sent(self) -> int:
+        """In a dry run: would be."""
+        return self.billed.total() + self.unbilled.total()
+
+
+def refuse(order: Order, wall_seconds: float, billed: Billed | None = None) -> str:
+    """Why the range as a whole is refused, in one sentence; "" when it is not."""
+    since = order.memory.since(wall_seconds, billed)
+    if order.choice.unbilled or order.choice.beyond_memory or order.since_seconds >= since:
+        return ""
+    whose = (
+        "the provider remembers keys since then, by billing.idempotency_window_seconds"
+        if order.memory.provider_seconds is not None
+        else "meter's own window begins there, and without billing.idempotency_window_seconds nobody knows whether the "
+        "provider remembers longer"
+    )
+    return (
+        f"--from {format_utc(order.since_seconds)} is before {format_utc(since)} ({whose}): what was billed earlier "
+        "may be billed a second time; --unbilled leaves out what receipts call accepted, and --beyond-provider-memory "
+        "sends everything all the same"
+    )
+
+
+class Replaying:
+    """One run."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        sender: Sender,
+        order: Order,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]],
+        progress: Progress,
+    ) -> None:
+        self._topics = topics
+        self._sender = sender
+        self._order = order
+        self._clock = clock
+        self._pace = Pace(order.per_second, MOST_AT_ONCE, clock, sleep)
+        self._progress = progress
+        self._outcome = Outcome()
+        self._ready: list[Sent] = []
+
+    async def run(self) -> Outcome:
+        """What became of the range. Raises `UserMistake` if it reaches too far back, `CommandFailed`, `Unavailable`."""
+        order = self._order
+        ranges = await self._ranges()
+        billed = await read_billed(self._topics, order.receipts_topic, order.owner, self._progress)
+        letters = await self._letters(ranges)
+        self._outcome.refusal = refuse(order, self._clock.now().wall_seconds, billed)
+        if self._outcome.refusal and not order.dry_run:
+            raise UserMistake(self._outcome.refusal)
+        done, total = 0, sum(bounds.end - bounds.beginning for bounds in ranges.values())
+        async for partition, records in read_ranges(self._topics, order.topic, ranges, "records", nobody_listens):
+            await self._take(partition, records, billed, letters)
+            done += len(records)
+            self._progress("replaying", done, total)
+        await self._flush()
+        return self._outcome
+
+    async def _ranges(self) -> dict[int, Bounds]:
+        """Never above the commit: what stands there is the daemon's, and comes by itself."""
+        order = self._order
+        asked = await made_between(self._topics, order.topic, order.since_seconds, order.until_seconds)
+        committed = await self._topics.committed(order.owner.group, order.topic)
+        if not committed:
+            raise CommandFailed(
+                f"group {order.owner.group} has committed nothing on topic {order.topic}: nothing can be sent again "
+                "before it has ended once"
+            )
+        found = {}
+        for partition, (first, end) in asked.items():
+            ended = committed[partition].offset if partition in committed else first
+            found[partition] = Bounds(first, max(first, min(end, ended)))
+            self._outcome.uncommitted += end - found[partition].end
+        return found
+
+    async def _letters(self, ranges: dict[int, Bounds]) -> frozenset[Place]:
+        """Records of these ranges that have a dead letter."""
+        found = set()
+        for case in await read_cases(self._topics, self._order.dead_letter_topic, self._progress):
+            place = place_of(case.letter.died)
+            bounds = ranges.get(place.partition) if place is not None else None
+            if place is not None and bounds is not None and bounds.beginning <= place.offset < bounds.end:
+                found.add(place)
+        return frozenset(found)
+
+    async def _take(self, partition: int, records: Sequence[Record], billed: Billed, letters: frozenset[Place]) -> None:
+        order, wall_seconds = self._order, self._clock.now().wall_seconds
+        since = order.memory.since(wall_seconds, billed)
+        known = Known(billed, letters, since)
+        events = decode_all(records, Origin(self._topics.cluster_id, order.topic, partition), wall_seconds, 0)
+        are_billed = billed.has([event.key for event in events]).tolist()
+        for record, event, is_billed in zip(records, events, are_billed, strict=True):
+            whose = customer(record, event)
+            if order.choice.customers and whose not in order.choice.customers:
+                continue
+            place = Place(order.topic, partition, record.offset)
+            why_not = leave(record, event, place, is_billed, order.choice, known)
+            if why_not is not None or not isinstance(event, UsageEvent):
+                self._outcome.left[why_not or Left.INVALID] += 1
+                continue
+            self._ready.append(Sent(again(record, event, place, format_utc(wall_seconds)), whose, is_billed))
+            if len(self._ready) >= self._pace.at_once:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        ready, self._ready = self._ready, []
+        if ready and not self._order.dry_run:
+            await self._pace.step(len(ready))
+            await self._sender.send([one.outgoing for one in ready])
+        for one in ready:
+            (self._outcome.billed if one.is_billed else self._outcome.unbilled)[one.customer] += 1

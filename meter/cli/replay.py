@@ -1,0 +1,146 @@
+"""`meter replay`: a range of the source topic goes into it again, each event under the key that it had."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.letter_filter import CustomerOption
+from meter.cli.moments import FORM, seconds_of
+from meter.cli.pace_options import DryRunOption, PerSecondOption
+from meter.errors import UserMistake
+
+if TYPE_CHECKING:  # aiokafka, numpy and rich are loaded when the command runs
+    from meter.accounting.replaying import Order, Outcome
+    from meter.settings import KafkaSettings
+
+SHOWN = 20
+
+
+def replay(
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help=f"Records made from this time on: {FORM}")],
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help=f"Records made before this time: {FORM}")],
+    customer: CustomerOption = None,
+    unbilled: Annotated[bool, typer.Option("--unbilled", help="Only what no receipt calls accepted.")] = False,
+    beyond_provider_memory: Annotated[
+        bool,
+        typer.Option(
+            "--beyond-provider-memory",
+            help="Also what the provider may have forgotten: what was billed then is billed a second time.",
+        ),
+    ] = False,
+    dry_run: DryRunOption = False,
+    per_second: PerSecondOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the records of a span of time to the source topic again, each under the idempotency key that it had.
+
+    What was billed is recognised, by meter or by the provider; nothing above the group's commit is sent, and the commit
+    stays where it is. Run it again after whatever stopped it: what is sent twice is billed once.
+    """
+    from meter.accounting.replay import Choice, Memory
+    from meter.accounting.replaying import Order, refuse
+    from meter.daemon import owner
+
+    settings = read_settings(config)
+    kafka = settings.kafka
+    order = Order(
+        kafka.topic,
+        kafka.receipts_topic,
+        kafka.dead_letter_topic,
+        owner(settings),
+        *_span(since, until),
+        Memory(settings.billing.idempotency_window_seconds, settings.dedupe.window_seconds, settings.dedupe.max_ids),
+        Choice(frozenset(customer or ()), unbilled, beyond_provider_memory),
+        per_second,
+        dry_run,
+    )
+    if not dry_run and (why_not := refuse(order, time.time())):
+        raise UserMistake(why_not)
+    outcome = asyncio.run(_run(kafka, order))
+    if as_json:
+        typer.echo(json.dumps(as_plain(outcome, dry_run=dry_run)))
+    else:
+        for line in described(outcome, dry_run=dry_run):
+            typer.echo(line)
+
+
+def as_plain(outcome: "Outcome", *, dry_run: bool) -> dict[str, object]:
+    """Counts, and those of each customer; `recognised` are of the sent ones those that a receipt calls accepted."""
+    customers = sorted({*outcome.billed, *outcome.unbilled})
+    return {
+        "dryRun": dry_run,
+        "refused": outcome.refusal or None,
+        "sent": outcome.sent,
+        "recognised": outcome.billed.total(),
+        "unbilled": outcome.unbilled.total(),
+        "leftAlone": dict(outcome.left),
+        "uncommitted": outcome.uncommitted,
+        "customers": {
+            name: {"recognised": outcome.billed[name], "unbilled": outcome.unbilled[name]} for name in customers
+        },
+    }
+
+
+def described(outcome: "Outcome", *, dry_run: bool) -> Iterator[str]:
+    """The same for a person; in a dry run the customers as well."""
+    if dry_run:
+        yield from _by_customer(outcome)
+    billed, unbilled = outcome.billed.total(), outcome.unbilled.total()
+    yield (
+        f"{'would be sent' if dry_run else 'sent'}: {outcome.sent:,} ({billed:,} that receipts call accepted and that "
+        f"will be recognised, {unbilled:,} that none does)"
+    )
+    for reason, count in outcome.left.most_common():
+        yield f"left alone, {reason}: {count:,}{_hint(reason)}"
+    if outcome.uncommitted:
+        yield f"above the commit, the daemon has them: {outcome.uncommitted:,}"
+    if outcome.refusal:
+        yield f"without --dry-run it would be refused: {outcome.refusal}"
+
+
+def _by_customer(outcome: "Outcome") -> Iterator[str]:
+    sums = outcome.billed + outcome.unbilled
+    for name, count in sums.most_common(SHOWN):
+        yield f"{count:>10,}  {name}  ({outcome.billed[name]:,} recognised)"
+    if len(sums) > SHOWN:
+        yield f"... and {len(sums) - SHOWN:,} more customers (--json has all)"
+
+
+def _hint(reason: str) -> str:
+    from meter.accounting.replay import Left
+
+    hints: dict[str, str] = {
+        Left.EXPIRED: " (older than the provider takes)",
+        Left.FUTURE: " (further ahead than the provider takes)",
+        Left.DEAD_LETTERED: " (meter dead-letters redrive sends them)",
+        Left.REPLAYED: " (sent by a replay: give the times of the records that they are copies of)",
+        Left.BEYOND_MEMORY: " (perhaps billed and forgotten; --beyond-provider-memory sends them)",
+    }
+    return hints.get(reason, "")
+
+
+def _span(since: str, until: str) -> tuple[float, float]:
+    first, end = seconds_of(since, "--from") or 0.0, seconds_of(until, "--to") or 0.0
+    if first >= end:
+        raise UserMistake(f"--from {since} is not before --to {until}")
+    return first, end
+
+
+async def _run(kafka: "KafkaSettings", order: "Order") -> "Outcome":
+    from meter.accounting.replaying import Replaying
+    from meter.cli.broker import producer
+    from meter.cli.letter_sender import LetterSender
+    from meter.cli.progress import bars
+    from meter.clock import SystemClock
+    from meter.kafka.archive import open_archive
+
+    async with open_archive(kafka) as archive, producer(kafka) as client:
+        sender = LetterSender(client, kafka, len(await archive.partitions(kafka.topic)))
+        with bars() as progress:
+            return await Replaying(archive, sender, order, SystemClock(), asyncio.sleep, progress).run()
