@@ -88,7 +88,7 @@ class _Audit:
         return committed[partition].offset if partition in committed else 0
 
     async def _read_receipts(self) -> None:
-        async for found in read_receipts(self._topics, self._question.receipts_topic, self._progress):
+        async for _, found in read_receipts(self._topics, self._question.receipts_topic, self._progress):
             if found.partition not in self._ledgers:
                 continue
             if found.owner == self._question.owner:

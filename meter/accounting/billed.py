@@ -41,7 +41,7 @@ async def read_billed(topics: Topics, receipts_topic: str, owner: Owner, progres
     begun = {number for number, log in (await topics.bounds(receipts_topic, partitions)).items() if log.beginning == 0}
     first = {number: -math.inf if number in begun else math.inf for number in partitions}
     found, receipts = [], []
-    async for receipt in read_receipts(topics, receipts_topic, progress):
+    async for _, receipt in read_receipts(topics, receipts_topic, progress):
         if receipt.partition in first:
             first[receipt.partition] = min(first[receipt.partition], receipt.at)
         if receipt.owner == owner:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from meter.accounting.audit import Question
 from meter.accounting.letters import Letter, Place, place_of, read_letter
-from meter.accounting.reading import Progress, Topics, read_ranges, read_whole
+from meter.accounting.reading import Progress, Topics, read_ranges, read_receipts, read_whole
 from meter.accounting.trace import Explanation, Facts, Receipted
 from meter.errors import CommandFailed
 from meter.pipeline import identity
-from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Origin, Record, UsageEvent, read_back
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.start import Bounds
@@ -105,11 +104,9 @@ class _Search:
 
     async def _read_receipts(self) -> None:
         topic, by_key = self._question.receipts_topic, bool(self._key)
-        async for partition, records in read_whole(self._topics, topic, "receipts", self._progress):
-            for record in records:
-                found = receipts.decode(record.value)
-                if found is not None and found.owner == self._question.owner:
-                    self._note_receipt(Place(topic, partition, record.offset), found, by_key=by_key)
+        async for place, found in read_receipts(self._topics, topic, self._progress):
+            if found.owner == self._question.owner:
+                self._note_receipt(place, found, by_key=by_key)
 
     def _note_receipt(self, found: Place, receipt: Receipt, *, by_key: bool) -> None:
         if not by_key:

@@ -66,13 +66,13 @@ async def made_between(
     return found
 
 
-async def read_receipts(topics: Topics, topic: str, progress: Progress) -> AsyncIterator[Receipt]:
+async def read_receipts(topics: Topics, topic: str, progress: Progress) -> AsyncIterator[tuple[Place, Receipt]]:
     """Every receipt that is kept, whoever wrote it; raises `CommandFailed` for one that only a newer meter can read."""
-    async for _, records in read_whole(topics, topic, "receipts", progress):
+    async for partition, records in read_whole(topics, topic, "receipts", progress):
         for record in records:
             found = receipts.decode(record.value)
             if found is not None:
-                yield found
+                yield Place(topic, partition, record.offset), found
             elif (version := receipts.newer_version(record.value)) is not None:
                 raise CommandFailed(
                     f"topic {topic} has receipts of version {version}, and this meter reads up to {receipts.VERSION}: "

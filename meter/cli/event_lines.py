@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
+from meter.pipeline import identity
 from meter.pipeline.event import InvalidEvent, Origin, UsageEvent, decode
 
 
@@ -30,37 +31,64 @@ class GoodLine(NamedTuple):
     number: int
     customer: str
     value: bytes
+    key: str
+    """The idempotency key that is sent beside it; "" when the line says who it is itself."""
+
+
+class Verdict(NamedTuple):
+    """What is in a file."""
+
+    broken: list[BrokenLine]
+    good: int
+    without_id: int
+    """Good lines that do not say which event they are."""
 
 
 class EventLines:
-    """Lines of a file that can be read twice; both times with the same clock and the same verdicts."""
+    """Lines of a file that can be read twice; both times with the same clock and the same verdicts.
 
-    def __init__(self, content: BinaryIO, topic: str, wall_seconds: float) -> None:
+    `name` is the file's, without folders: lines that bring no id get one from it, their number and their content, so
+    that a file that is sent again is billed once. Without a name they get none, and each sending is a new event.
+    """
+
+    def __init__(self, content: BinaryIO, topic: str, wall_seconds: float, name: str = "", first: int = 1) -> None:
         self._content = content
         self._origin = Origin("", topic, 0)
         self._wall_seconds = wall_seconds
+        self._name = name
+        self.first = first
 
-    def check(self) -> tuple[list[BrokenLine], int]:
+    def check(self) -> Verdict:
         """Every broken line, and how many are good."""
-        broken, good = [], 0
+        broken, good, without_id = [], 0, 0
         for number, _, event in self._decoded():
             if isinstance(event, InvalidEvent):
                 broken.append(BrokenLine(number, event.reason, event.detail))
             else:
                 good += 1
-        return broken, good
+                without_id += self._is_nameless(number, event)
+        return Verdict(broken, good, without_id)
 
     def good(self) -> Iterator[GoodLine]:
         """The lines that can be billed, in the file's order."""
         for number, value, event in self._decoded():
             if isinstance(event, UsageEvent):
-                yield GoodLine(number, event.customer, value)
+                makes_one = self._name and self._is_nameless(number, event)
+                key = identity.of_line(self._name, number, value.decode()) if makes_one else ""
+                yield GoodLine(number, event.customer, value, key)
+
+    def _is_nameless(self, number: int, event: UsageEvent) -> bool:
+        """Whether its identity would be the place of its record: it brings none of its own."""
+        return event.key == identity.of_origin(*self._origin, number, self._timestamp_milliseconds)
+
+    @property
+    def _timestamp_milliseconds(self) -> int:
+        return int(self._wall_seconds * 1000)
 
     def _decoded(self) -> Iterator[tuple[int, bytes, UsageEvent | InvalidEvent]]:
         self._content.seek(0)
-        timestamp_ms = int(self._wall_seconds * 1000)
         for number, line in enumerate(self._content, start=1):
             value = line.rstrip(b"\r\n")
-            if value.strip():
-                record = LineRecord(number, timestamp_ms, None, value)
+            if number >= self.first and value.strip():
+                record = LineRecord(number, self._timestamp_milliseconds, None, value)
                 yield number, value, decode(record, self._origin, self._wall_seconds)

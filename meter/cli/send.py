@@ -1,6 +1,7 @@
 """`meter send`: JSON lines into the topic; the whole file is checked before the first line is sent."""
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from meter.cli.configuration import ConfigOption, read_settings
+from meter.cli.pace_options import PerSecondOption
 from meter.errors import UserMistake
 
 if TYPE_CHECKING:  # decoding and aiokafka are loaded when the command runs
-    from meter.cli.event_lines import BrokenLine, EventLines
+    from meter.cli.event_lines import BrokenLine, EventLines, Verdict
     from meter.settings import KafkaSettings
 
 LISTED = 20
@@ -26,24 +28,45 @@ def send(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines, one event each; - reads stdin.")],
     topic: Annotated[str | None, typer.Option(help="Another topic than kafka.topic.")] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Send the lines that are not broken.")] = False,
+    from_line: Annotated[
+        int, typer.Option("--from-line", min=1, help="Leave out the lines before this one: they were sent.")
+    ] = 1,
+    per_second: PerSecondOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Send events from a file; the Kafka key is the customer."""
+    """Send events from a file; the Kafka key is the customer.
+
+    A line of a file that brings no id gets one from the file's name, its number and its content: a file whose sending
+    was interrupted is simply sent again, and each line is billed once.
+    """
     from meter.cli.event_lines import EventLines
 
     kafka = read_settings(config).kafka
     if topic is not None:
         kafka = kafka.model_copy(update={"topic": _topic(topic)})
     with _opened(file) as content:
-        lines = EventLines(content, kafka.topic, time.time())
-        broken, good = lines.check()
-        if broken:
-            _list_broken(broken, file)
-        if broken and not skip_broken:
-            raise UserMistake(f"nothing was sent; mend the lines, or send the other {good:,} with --skip-broken")
-        sent, seconds = _send(kafka, lines, good)
-    skipped = f"; broken lines skipped: {len(broken):,}" if broken else ""
-    typer.echo(f"sent {sent:,} events to {kafka.topic} in {seconds:.1f} s{skipped}")
+        lines = EventLines(content, kafka.topic, time.time(), _name(file), from_line)
+        found = lines.check()
+        if found.broken:
+            _list_broken(found.broken, file)
+        if found.broken and not skip_broken:
+            raise UserMistake(f"nothing was sent; mend the lines, or send the other {found.good:,} with --skip-broken")
+        sent, seconds = _send(kafka, lines, found.good, per_second)
+    typer.echo(f"sent {sent:,} events to {kafka.topic} in {seconds:.1f} s{_notes(found, file)}")
+
+
+def _name(file: str) -> str:
+    """The file's name without folders; a pipe has none."""
+    return "" if file == "-" else os.fsencode(Path(file).name).decode(errors="replace")
+
+
+def _notes(found: "Verdict", file: str) -> str:
+    notes = f"; broken lines skipped: {len(found.broken):,}" if found.broken else ""
+    if found.without_id and file == "-":
+        notes += f"; lines without an id: {found.without_id:,}, sent again they are other events"
+    elif found.without_id:
+        notes += f"; lines without an id: {found.without_id:,}, theirs is made of file name, line number and content"
+    return notes
 
 
 def _topic(name: str) -> str:
@@ -81,15 +104,21 @@ def _list_broken(broken: "list[BrokenLine]", file: str) -> None:
         typer.echo(f"... and {len(broken) - LISTED:,} more broken lines", err=True)
 
 
-def _send(kafka: "KafkaSettings", lines: "EventLines", count: int) -> tuple[int, float]:
-    from rich.console import Console
-    from rich.progress import Progress
-
+def _send(kafka: "KafkaSettings", lines: "EventLines", count: int, per_second: float | None) -> tuple[int, float]:
     from meter.cli.event_producer import produce
+    from meter.cli.progress import bars
 
-    started = time.monotonic()
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("sending", total=count)
-        sent = asyncio.run(produce(kafka, lines.good(), lambda done: progress.update(bar, completed=done)))
+    started, last_line = time.monotonic(), lines.first - 1
+    with bars() as progress:
+
+        def told(done: int, line: int) -> None:
+            nonlocal last_line
+            last_line = line
+            progress("sending", done, count)
+
+        try:
+            sent = asyncio.run(produce(kafka, lines.good(), per_second, told))
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; go on with --from-line {last_line + 1}", err=True)
+            raise
     return sent, time.monotonic() - started

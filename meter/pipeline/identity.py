@@ -34,6 +34,14 @@ def of_origin(cluster_id: str, topic: str, partition: int, offset: int, timestam
     return fit(f"{cluster_id}:{topic}:{partition}:{offset}:{timestamp_milliseconds}")
 
 
+def of_line(file: str, number: int, content: str) -> str:
+    """A line of a file that is sent: the same line of the same file is the same event, however often it is sent.
+
+    `file` is its name without folders: two files may well have the same line in the same place.
+    """
+    return "line:" + _hash(file, str(number), content)
+
+
 def of_conflict(key: str, origin: str) -> str:
     """An event whose own key was billed with other contents, and which somebody wants billed all the same.
 

@@ -123,6 +123,13 @@ def test_golden_conflict() -> None:
     assert identity.of_conflict("a", "t:0:0") == "new:d8eeabaf6c96c0667b246f6a8b810747a01a656a98384d232af9a9c70f2494d1"
 
 
+def test_golden_line() -> None:
+    """`line:` and SHA-256 over file name, number and content: a file that is sent again is billed once."""
+    line = identity.of_line("usage.jsonl", 2, '{"customerRef": "c"}')
+    assert line == "line:0f0801e686d32facd86efe3d2f095a04c4bfd8ca97c0e4dea3095bcc295690bb"
+    assert line != identity.of_line("other.jsonl", 2, '{"customerRef": "c"}')
+
+
 def test_a_carried_key_outranks_all_others() -> None:
     """A redriven record is the event that it was, in whatever dialect and with whatever headers."""
     complete = {"customerRef": "c", "actionType": "email", "units": 1, "outcome": "fail", "idempotencyKey": "own"}

@@ -1,0 +1,53 @@
+"""`meter send` as a backfill on the real broker: killed half-way and run again, every line is billed once."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.brokers import Broker, MakeTopic, records_in
+from tests.integration.daemon import installation
+from tests.waiting import eventually
+
+LINES = 300
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """300 lines, two of three without an id, some of them twice the same: SIGKILL, and again from the beginning."""
+    file = tmp_path / "usage.jsonl"
+    events = [{"customerRef": f"cus_{number // 2 % 7}", "units": 1 + number // 2} for number in range(LINES)]
+    named = [{"idempotencyKey": f"k{number}"} if number % 3 == 0 else {} for number in range(LINES)]
+    file.write_text("\n".join(json.dumps(event | key) for event, key in zip(events, named, strict=True)))
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await place.start_sandbox()
+        meter = await place.start_meter()
+        await eventually(meter.ready, 30, "meter is ready")
+        killed = place.start_program("send", ["send", str(file), "--per-second", "60"])
+
+        async def billed() -> int:
+            return (await place.sandbox.totals())["usages"]
+
+        async def some_are_billed() -> bool:
+            return await billed() >= 40
+
+        await eventually(some_are_billed, 30, "some are billed")
+        killed.signal(signal.SIGKILL)
+        await killed.end()
+        in_the_topic = len(await records_in(place.servers, place.topic))
+        assert 40 <= in_the_topic < LINES
+
+        again = place.start_program("send", ["send", str(file)])
+        assert await again.end(30) == 0, again.log
+        assert "sent 300 events" in again.log
+        assert "lines without an id: 200" in again.log
+
+        async def all_have_ended() -> bool:
+            return bool((await meter.status())["events"]["duplicate"] == in_the_topic and await billed() == LINES)
+
+        await eventually(all_have_ended, 30, "every line is billed, and what was sent twice recognised")
+        assert (await place.sandbox.totals())["units"] == sum(1 + number // 2 for number in range(LINES))
