@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -207,7 +208,7 @@ class Membership:
         waits = False
         while True:
             try:
-                count = await self._read_tail(partition)
+                tail = await self._read_tail(partition)
                 break
             except Unavailable as error:
                 if not waits:
@@ -216,13 +217,24 @@ class Membership:
                 await asyncio.sleep(RETRY_SECONDS)
         self._machine.window_filled(partition)
         self._changed()
-        log.info("window.filled", partition=partition, receipts=count, ids=len(self._machine.window))
+        self._tell_of(partition, tail)
 
-    async def _read_tail(self, partition: int) -> int:
+    def _tell_of(self, partition: int, tail: "_Tail") -> None:
+        window = self._machine.window
+        log.info("window.filled", partition=partition, receipts=tail.receipts, ids=len(window))
+        if tail.newer:
+            why = "a newer meter wrote them: the ids in them are left to the provider"
+            log.warning("window.newer_receipts", partition=partition, receipts=tail.newer, why=why)
+        if window.is_full:
+            reach = window.reach_seconds(self._clock.now().wall_seconds)
+            why = "dedupe.max_ids is reached: what is older than this is left to the provider"
+            log.warning("window.limited", partition=partition, ids=len(window), reach_seconds=reach, why=why)
+
+    async def _read_tail(self, partition: int) -> "_Tail":
         since = self._clock.now().wall_seconds - self._options.window_seconds
         by_time = await self._receipts.offset_at(partition, since)
         by_count = await self._receipts.end(partition) - self._options.window_max_ids  # a receipt names at least one id
-        count = 0
+        count = newer = 0
         start = self._machine.assignment.fill_from(partition, max(by_time, by_count, 0))
         async for chunk in self._receipts.read(partition, start):
             for offset, value in chunk:
@@ -230,8 +242,10 @@ class Membership:
                 if found is not None:
                     self._machine.remember(partition, offset, found)
                     count += 1
+                elif receipts.newer_version(value) is not None:
+                    newer += 1
             await asyncio.sleep(0)
-        return count
+        return _Tail(count, newer)
 
     async def _stop_filling(self) -> None:
         for fill in self._fills:
@@ -242,6 +256,14 @@ class Membership:
     def _lost(self, partition: int, first: int, end: int) -> None:
         self._machine.counts.lost_records += end - first
         log.error("records.lost", partition=partition, first_offset=first, records=end - first, why="out of retention")
+
+
+class _Tail(NamedTuple):
+    """What was read of a partition's receipts."""
+
+    receipts: int
+    newer: int
+    """Left out: of a version that this meter does not know."""
 
 
 def _age(seconds: float) -> str:

@@ -44,6 +44,10 @@ class Readings:
     """Requests to the provider that may be under way now."""
     poison_events: int = 0
     dedupe_ids: int = 0
+    dedupe_reach_seconds: float | None = None
+    """How far back they go."""
+    windows_filling: int = 0
+    """Partitions whose receipts are still being read."""
     limits_entries: int = 0
 
 
@@ -170,4 +174,11 @@ def _levels(readings: Readings) -> Iterable[Metric]:
         "meter_billing_poison_events", "Events that fail alone while others are accepted", readings.poison_events
     )
     yield GaugeMetricFamily("meter_dedupe_ids", "Accepted ids remembered", readings.dedupe_ids)
+    if readings.dedupe_reach_seconds is not None:
+        yield GaugeMetricFamily(
+            "meter_dedupe_reach_seconds", "How far back the remembered ids go", readings.dedupe_reach_seconds
+        )
+    yield GaugeMetricFamily(
+        "meter_dedupe_filling", "Partitions that wait until their receipts are read", readings.windows_filling
+    )
     yield GaugeMetricFamily("meter_limits_entries", "Snapshots in the limits cache", readings.limits_entries)

@@ -106,6 +106,8 @@ class Standing:
             in_flight_limit=self._machine.gate.limit(),
             poison_events=len(self._machine.poison()),
             dedupe_ids=len(self._machine.window),
+            dedupe_reach_seconds=self._machine.window.reach_seconds(self._clock.now().wall_seconds),
+            windows_filling=len(self._machine.assignment.unfilled()),
             limits_entries=len(self.limits),
         )
 

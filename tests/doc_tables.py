@@ -111,7 +111,7 @@ def _full_scrape() -> str:
     counts.dead_letter("expired")
     counts.debit_nothing("duplicate")
     shown.billing_paused("unauthorized")
-    shown.show(counts, lambda: Readings({0: 1}, commit_age_seconds=1.0))
+    shown.show(counts, lambda: Readings({0: 1}, commit_age_seconds=1.0, dedupe_reach_seconds=1.0))
     return shown.render().decode()
 
 

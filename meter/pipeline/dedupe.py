@@ -48,6 +48,18 @@ class Window:
         return bool(self.lookup((key,)))
 
     @property
+    def is_full(self) -> bool:
+        """An id more, and the oldest leaves, however young it is."""
+        return len(self) >= self._max_ids
+
+    def reach_seconds(self, wall_seconds: float) -> float | None:
+        """How far back the ids go, a thousandth of the window too far at most; None when there are none."""
+        if not len(self):
+            return None
+        began = max((mark for mark in self._marks if mark.position <= self._cutoff), key=lambda mark: mark.position)
+        return max(0.0, wall_seconds - began.wall_seconds)
+
+    @property
     def memory_bytes(self) -> int:
         """What the window takes once it has been full."""
         return self._ring.memory_bytes

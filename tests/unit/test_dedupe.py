@@ -65,3 +65,18 @@ def test_memory_is_taken_as_the_window_fills() -> None:
     assert window.memory_bytes < 60 * 2_000_000
     window.remember(["a"], [1], wall_seconds=0)
     assert "a" in window
+
+
+def test_it_knows_how_far_back_it_goes() -> None:
+    """By age while there is room; once it is full, as far as the oldest id that is left."""
+    window = Window(max_ids=3, window_seconds=1000)
+    assert window.reach_seconds(0) is None
+    for number in range(3):
+        assert not window.is_full
+        window.remember([str(number)], [number], wall_seconds=100.0 * number)
+    assert window.is_full
+    assert window.reach_seconds(250) == 250
+    window.remember(["3"], [3], wall_seconds=300)
+    assert window.reach_seconds(300) == 200
+    window.expire(2000)
+    assert (window.reach_seconds(2000), window.is_full) == (None, False)

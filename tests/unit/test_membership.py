@@ -5,6 +5,7 @@ from structlog.testing import capture_logs
 
 from meter.errors import NoStartingPoint
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
+from tests.records import as_json
 from tests.shell import RECEIPTS, TOPIC, Process, World
 
 # Where partitions begin
@@ -103,6 +104,42 @@ async def test_no_record_comes_before_the_window_is_filled() -> None:
             await meter.ended()
     assert [line["event"] for line in lines].count("window.waits") == 2  # one for each partition
     assert meter.events == {"consumed": 1, "accepted": 1}
+
+
+async def test_a_window_that_a_limit_has_cut_off_is_told_of() -> None:
+    """Complete, or as much as `dedupe.max_ids` allows: the log says which, and how far back it goes."""
+    world = World(partitions=1)
+    first = Process(world)
+    async with first.running():
+        world.produce(*[f"k{number}" for number in range(9)])
+        await first.ended()
+    second = Process(world, window_max_ids=4)
+    world.turn(60.0)
+    with capture_logs() as lines:
+        async with second.running():
+            await second.joined()
+    (limited,) = [line for line in lines if line["event"] == "window.limited"]
+    assert (limited["ids"], limited["log_level"]) == (4, "warning")
+    assert 60 <= limited["reach_seconds"] < 90
+    assert second.standing.readings().dedupe_ids == 4
+
+
+async def test_receipts_of_a_newer_meter_are_left_out_and_told_of() -> None:
+    """Somebody went back a version: what the newer one billed is left to the provider; the rest is recognised."""
+    world = World(partitions=1)
+    first = Process(world)
+    async with first.running():
+        world.produce("a")
+        await first.ended()
+    log = world.cluster.log(RECEIPTS, 0)
+    log.append(None, as_json({"v": 2, "columns": "others"}), (), int(world.clock.now().wall_seconds * 1000))
+    second = Process(world)
+    world.produce("a", "b")
+    with capture_logs() as lines:
+        async with second.running():
+            await second.ended()
+    assert [line["receipts"] for line in lines if line["event"] == "window.newer_receipts"] == [1]
+    assert second.events == {"consumed": 2, "accepted": 1, "duplicate": 1}
 
 
 # Several members

@@ -1,9 +1,11 @@
 """The receipt as bytes."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from meter.pipeline.receipt import Receipt, decode, encode, halves
+from meter.pipeline.receipt import VERSION, Receipt, decode, encode, halves, newer_version
 
 
 def receipt(*offsets: int, undebited: dict[str, str] | None = None) -> Receipt:
@@ -51,6 +53,25 @@ def test_columns_of_different_lengths_and_later_versions_are_none() -> None:
     later = msgspec.structs.replace(receipt(1), v=2)
     assert decode(encode(short)) is None
     assert decode(encode(later)) is None
+
+
+def test_a_newer_version_is_told_from_what_is_no_receipt() -> None:
+    """Whoever reads all receipts to be sure must not take what it cannot read for nothing."""
+    assert newer_version(encode(msgspec.structs.replace(receipt(1), v=VERSION + 1))) == VERSION + 1
+    assert newer_version(b'{"v":7,"other":"columns"}') == 7
+    assert [newer_version(value) for value in (None, b"{}", b"\xff", b'{"v":"2"}', encode(receipt(1)))] == [None] * 5
+
+
+def test_receipts_in_a_file_of_version_1_are_read_and_are_still_written_so() -> None:
+    """Golden, byte for byte: a topic holds what every version since has written, and older ones may read ours."""
+    lines = (Path(__file__).parent / "receipts_of_version_1.jsonl").read_bytes().splitlines()
+    found = [decode(line) for line in lines]
+    assert [encode(one) for one in found if one is not None] == lines
+    assert [(one.offsets, one.keys, one.ends) for one in found if one is not None] == [
+        ([17, 18, 21], ["event-17", "cl:usage-events:3:18:1763930000000", "event-17"], "aad"),
+        ([22], ["é😀"], "a"),
+    ]
+    assert [one.undebited for one in found if one is not None] == [{"1": "no_active_purchase"}, {}]
 
 
 def test_a_receipt_of_the_first_version_is_read_for_ever() -> None:
