@@ -71,8 +71,9 @@ class Sandbox:
         armed = Faults(faults)
         self.catalogue = catalogue = Catalogue(store, now)
         self.webhooks = _webhooks(store, knobs, now, outgoing)
-        self._now = now = Renewals(catalogue).in_time(now)
-        self.jobs = Jobs(store, catalogue, now)
+        self._now = now
+        self._renewals = Renewals(catalogue)
+        self.jobs = Jobs(store, catalogue, self._renewals.in_time(now))
         recorder = Recorder(store, catalogue, knobs)
         self._striker = Striker(armed, recorder, self.stopping)
         fill: Callable[[float], None] = partial(_load_demo, store, catalogue) if demo_data else lambda _: None
@@ -115,14 +116,14 @@ class Sandbox:
             self._count()
             return Caller(environment, self._now(), {"host": host})
 
-        tools = Tools(self._tool_routes, self._striker, self._knobs)
+        tools = Tools(self._tool_routes, self._striker, self._renewals, self._knobs)
         return tools.serve(caller, Pipe(self.stopping), lambda _: None)
 
     def _tool_endpoint(self) -> ASGIApp:
         from meter.sandbox.mcp.http import McpEndpoint
         from meter.sandbox.mcp.server import Tools
 
-        tools = Tools(self._tool_routes, self._striker, self._knobs)
+        tools = Tools(self._tool_routes, self._striker, self._renewals, self._knobs)
         return McpEndpoint(tools, self._key, self._now, self._count)
 
     def _count(self) -> None:
@@ -153,6 +154,7 @@ class Sandbox:
         async def serve(request: Request) -> Response:
             now = self._now()
             try:
+                self._renewals.settle(now)
                 return _response(await answer(request, await request.body(), now))
             except ClientDisconnect:  # left before its request was whole: there is nobody to answer
                 return Silence()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from meter.sandbox.calls import Answer, Call
-from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import BEGUN, Plan, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.purchasing import Purchasing
@@ -61,7 +61,8 @@ class Limits:
         if plan is not None and plan.takes_credits:
             answer |= self._credit(call.environment, customer_ref, plan)
         if with_checkout and not answer["withinLimits"]:
-            answer |= self._sessions.checkout(call, customer_ref, product_ref, None)
+            plan_ref, purpose = _way_on(shelf, purchase, product_ref)
+            answer |= self._sessions.checkout(call, customer_ref, product_ref, plan_ref, purpose=purpose)
         answer["plans"] = [_offer(plan) for plan in shelf.offered(product_ref)]
         answer["product"] = {"reference": product_ref, "name": shelf.products[product_ref].name}
         return answer, purchase
@@ -96,6 +97,24 @@ class Limits:
 def _allowance(plan: Plan) -> int | None:
     """Units of a period that cost nothing more; None when there is no bound."""
     return plan.included_units if plan.takes_credits else plan.allowance_units
+
+
+def _way_on(shelf: Shelf, purchase: Purchase | None, product_ref: str) -> tuple[str | None, str | None]:
+    """What lets a blocked customer go on, as plan and purpose of a checkout: credits, or the next dearer plan.
+
+    A suspended purchase is paid again, and so is the dearest plan; without a purchase it is what all are offered.
+    """
+    if purchase is None:
+        return None, None
+    held = purchase.plan
+    if purchase.status != "suspended":
+        if held.takes_credits:
+            return None, "credit_topup"
+        dearer = [plan for plan in shelf.offered(product_ref) if plan.price > held.price]
+        if dearer:
+            return min(dearer, key=lambda plan: plan.price).reference, None
+    again = shelf.plans.get(product_ref, {}).get(held.reference)
+    return (held.reference if again is not None and again.status == "active" else None), None
 
 
 def _read(call: Call) -> tuple[str, str, str, bool]:

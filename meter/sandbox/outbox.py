@@ -114,8 +114,9 @@ class Outbox:
             self.written()
 
     def rolled_back(self) -> None:
-        """The transaction in which something was told has failed."""
+        """The transaction in which something was told, or everything forgotten, has failed."""
         self._open.clear()
+        self.load()
 
     def keep(self, endpoint: Endpoint) -> None:
         """A new endpoint, or one that has changed."""

@@ -64,9 +64,10 @@ class Pages:
         return _card("Checkout", card)
 
     def pay(self, call: Call) -> Answer:
-        """Pays, as a click on the button does."""
-        _, session = self._session(call, "checkout")
-        self._checkout.complete(replace(call, params={"session": session.reference}, body=b""))
+        """Pays, as a click on the button does; a second click finds it done."""
+        _, session = self._session(call, "checkout", used_too=True)
+        if session.used_at is None:
+            self._checkout.complete(replace(call, params={"session": session.reference}, body=b""))
         back = session.return_url or ""
         safe = back.startswith(("http://", "https://"))
         link = element("p", element("a", "Back", href=back)) if safe else ""
@@ -88,13 +89,14 @@ class Pages:
         return _card("Your purchases", *(cards or [element("section", element("p", "There are none."))]))
 
     def cancel(self, call: Call) -> Answer:
-        """Cancels the purchase that `purchase` names, then shows them all again."""
+        """Cancels the purchase that `purchase` names, unless it is already, then shows them all again."""
         environment, session = self._session(call, "customer")
         reference = call.query.get("purchase", "")
         purchase = self._catalogue[environment].purchases.get(reference)
         if purchase is None or purchase.customer_ref != session.customer_ref:
             raise ProviderError(404, f"Purchase with reference {reference} not found")
-        self._purchases.cancel(replace(call, environment=environment, params={"purchase": reference}, body=b""))
+        if purchase.cancelled_at is None:
+            self._purchases.cancel(replace(call, environment=environment, params={"purchase": reference}, body=b""))
         return self.manage(call)
 
     def change(self, call: Call) -> Answer:
@@ -126,14 +128,14 @@ class Pages:
         held = current is not None and current.holds_at(iso(now))
         return None if held else shelf.default_plan(session.product_ref)
 
-    def _session(self, call: Call, kind: str) -> tuple[int, Session]:
+    def _session(self, call: Call, kind: str, *, used_too: bool = False) -> tuple[int, Session]:
         reference = call.query.get("id", "")
         for environment in (SANDBOX, LIVE):
             session = self._catalogue[environment].sessions.get(reference)
             if session is None or session.kind != kind:
                 continue
             status = session.status_at(iso(call.now))
-            if status != "active":
+            if status != "active" and not (used_too and status == "used"):
                 raise ProviderError(410, f"Session {reference} is {status}")
             return environment, session
         raise ProviderError(404, f"There is no {kind} session {reference}")

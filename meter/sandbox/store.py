@@ -271,11 +271,12 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # else SQLite has ended it: a disk that is full, or broken
+                self._db.execute("ROLLBACK")
             self.outbox.rolled_back()
             raise
-        self._db.execute("COMMIT")
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

@@ -37,7 +37,7 @@ async def click(client: httpx.AsyncClient, page: httpx.Response) -> httpx.Respon
 
 
 async def test_a_checkout_link_completes_the_purchase() -> None:
-    """It says what it costs; one click and the customer is on the plan, a second one is too late."""
+    """It says what it costs; one click and the customer is on the plan, a second one changes nothing."""
     async with client_of() as client:
         await known(client, free_units=10)
         plan = await plan_of(client, name="<Pro>", price=4900, limit=70)
@@ -51,7 +51,10 @@ async def test_a_checkout_link_completes_the_purchase() -> None:
         paid = await click(client, page)
         assert (paid.status_code, 'href="http://127.0.0.1/back?a=1&amp;b=2"' in paid.text) == (200, True)
         assert await remaining(client) == 70
-        assert (await click(client, page)).status_code == 410
+        again = await click(client, page)
+        assert (again.status_code, again.text) == (200, paid.text)
+        assert len((await client.get("/sandbox/transactions")).json()["transactions"]) == 1
+        assert (await client.get(url)).status_code == 410
 
 
 async def test_a_customer_link_shows_and_cancels() -> None:
@@ -64,6 +67,7 @@ async def test_a_customer_link_shows_and_cancels() -> None:
         assert re.findall(r"Pro<|3 of 70 units used", page.text) == ["Pro<", "3 of 70 units used"]
         after = await click(client, page)
         assert "Cancelled, ends 2026-04-15" in after.text
+        assert (await click(client, page)).text == after.text, "a double click"
         assert "<form" not in after.text
         assert await remaining(client) == 67
 
@@ -93,6 +97,33 @@ async def test_the_link_of_limits_activates_the_plan(plan: dict[str, Any], butto
         assert (await client.post(LIMITS, json=REFS)).json()["withinLimits"] is True
         page = await client.get(confirmation)
         assert ("Use" in page.text, "Activate" in page.text) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("plan", "offer"),
+    [
+        ({"price": 900, "limit": 2, "default": False}, "49.00 USD"),
+        ({"price": 4900, "limit": 2, "default": False}, "99.00 USD"),
+        ({"price": 19900, "limit": 2, "default": False}, "199.00 USD"),
+        ({}, "9.00 USD"),
+        ({"type": "usage-based", "creditsPerUnit": 100, "default": False}, "100,000 credits"),
+    ],
+)
+async def test_a_link_for_who_is_blocked_sells_what_lets_them_go_on(plan: dict[str, Any], offer: str) -> None:
+    """The next dearer plan or credits, never again the plan whose units are used up, unless there is no other."""
+    async with client_of() as client:
+        await known(client, free_units=2)
+        for price in {900, 4900, 9900} - {plan.get("price")}:
+            await plan_of(client, name="Dearer", price=price, limit=70, default=False)
+        if plan:
+            await bought(client, await plan_of(client, **plan))
+        await remaining(client)
+        await client.post(USAGES, json=event(units=2))
+        url = await link(client, "limits", includeCheckoutSession=True)
+        page = await client.get(url)
+        assert re.findall(r'class="price">([\d.,]+ \w+)', page.text) == [offer]
+        await click(client, page)
+        assert await remaining(client) > 0 or offer == "199.00 USD"
 
 
 async def test_a_link_opens_nobody_elses_purchases() -> None:

@@ -17,6 +17,7 @@ from meter.sandbox.mcp import envelope
 from meter.sandbox.mcp.arguments import Caller, call_of
 from meter.sandbox.mcp.parameters import schema
 from meter.sandbox.mcp.tools import ENDPOINT, Tool, tools
+from meter.sandbox.renewals import Renewals
 from meter.sandbox.striking import MALFORMED, Connection, ConnectionCutError, FaultError, Route, Striker
 
 NAME = "meter-sandbox"
@@ -38,8 +39,9 @@ Fate = ConnectionCutError | ProviderError | Answer
 class Tools:
     """The thirteen tools over their routes."""
 
-    def __init__(self, routes: Mapping[str, Route], striker: Striker, knobs: Knobs) -> None:
+    def __init__(self, routes: Mapping[str, Route], striker: Striker, renewals: Renewals, knobs: Knobs) -> None:
         self._strict, self._bare = knobs.strict_names, knobs.bare_object
+        self._renewals = renewals
         self._tools = {tool.name: tool for tool in tools(strict=self._strict)}
         self._routes = routes
         self._striker = striker
@@ -74,6 +76,7 @@ class Tools:
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {name!a}")
         try:
+            self._renewals.settle(caller.now)
             call = call_of(tool, arguments, caller, strict=self._strict)
             return envelope.success((await self._answer(tool, call, connection)).body, bare=self._bare)
         except ProviderError as error:
