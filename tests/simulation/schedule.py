@@ -9,7 +9,7 @@ from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.world import PARTITIONS, World
 
 Step = tuple[int, int, int]
-KINDS = 68
+KINDS = 69
 """Kinds of steps; 0 is nothing at all, so that a schedule that is made simpler says which steps matter."""
 KEYS = 90
 ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large", "not_sent")
@@ -93,8 +93,10 @@ def _happen(world: World, kind: int, a: int, b: int) -> None:
         world.finish_commit(member, ("applied", "applied", "unheard", "lost")[b % 4])
     elif kind < 62:
         world.pass_time(0.3 + b % 7)
-    else:
+    elif kind < 67:
         _membership(world, member, kind - 62, a)
+    else:
+        world.park(member, BAD_CUSTOMERS[a % 2])
 
 
 def _membership(world: World, member: Member, kind: int, a: int) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome, TryAgain
+from meter.pipeline.parking import Selection
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
@@ -205,6 +206,13 @@ class World:
                 machine.dead_letter_failed(write.number, now)
         self.pump(member)
 
+    def park(self, member: Member, customer: str) -> None:
+        """An operator wants the member to let go of a customer's events."""
+        leaving = member.machine.park(Selection(customers=frozenset({customer})), self.now())
+        self.struck["parked by an operator"] += bool(leaving.parked)
+        self.struck["parked by an operator, later"] += bool(leaving.waiting)
+        self.pump(member)
+
     def finish_commit(self, member: Member, how: str) -> None:
         """Its commit is applied (and heard of or not), or lost; one from an old generation is refused."""
         if member.commit is None or (member.is_cut_off and self.seconds < member.commit_started + 5.0):
@@ -251,8 +259,8 @@ class World:
     # Inside
 
     def _check_fault(self, write: DeadLetterWrite) -> None:
-        """Invariant 7: a refused event is parked only after another was accepted in a later request."""
-        if write.reason == "rejected":
+        """Invariant 7: by itself a refused event is parked only after another was accepted in a later request."""
+        if write.reason == "rejected" and not write.detail.endswith("(parked by an operator)"):
             evidence = self.provider.accepted_from > self.provider.refused_at[write.event.key]
             assert evidence, "parked, and nobody knows whether the provider is well"
 
