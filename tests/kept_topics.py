@@ -37,8 +37,8 @@ class KeptTopics:
         receipt = Receipt(1, *owner, 0, "b", at, list(ends), keys, letters, keys, [0] * len(keys), **more)  # type: ignore[arg-type]  # `undebited` alone
         self.add("t-receipts", encode(receipt))
 
-    def dead_letter(self, origin: int, key: str = "", *more: tuple[str, bytes]) -> None:
-        said = {"meter-origin": f"t:0:{origin}", "meter-reason": "rejected", "meter-key": key}
+    def dead_letter(self, origin: int, key: str = "", *more: tuple[str, bytes], reason: str = "rejected") -> None:
+        said = {"meter-origin": f"t:0:{origin}", "meter-reason": reason, "meter-key": key}
         self.add("t-dead-letters", b"x", *((name, text.encode()) for name, text in said.items()), *more)
 
     async def partitions(self, topic: str) -> Sequence[int]:

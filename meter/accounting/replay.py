@@ -5,6 +5,7 @@ copies of each other, for meter and for the provider. What is remembered is bill
 question is how far back keys are remembered.
 """
 
+import math
 from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,8 @@ from meter.pipeline import redriven
 from meter.pipeline.event import InvalidEvent, Record, UsageEvent
 from meter.pipeline.rules import EXPIRED, FUTURE
 
+_CLOCKS_DIFFER_SECONDS = 3600.0
+"""A record may say that it was made after it was billed: brokers let producers' clocks be an hour ahead."""
 REPLAYED = "meter-replayed"
 """Only records that a replay has sent have it: when, ISO 8601 UTC."""
 
@@ -41,12 +44,14 @@ class Memory(NamedTuple):
     window_seconds: float
     window_max_ids: int
 
-    def since(self, wall_seconds: float, billed: Billed | None = None) -> float:
-        """Unix; what was billed from then on is recognised. Where the provider's is not known, meter's own counts."""
+    def since(self, wall_seconds: float, ids_since: float = -math.inf) -> float:
+        """Unix; what was billed from then on is recognised. Where the provider's is not known, meter's own counts.
+
+        `ids_since` is when the last `window_max_ids` begin.
+        """
         if self.provider_seconds is not None:
             return wall_seconds - self.provider_seconds
-        by_age = wall_seconds - self.window_seconds
-        return by_age if billed is None else max(by_age, billed.since_ids(self.window_max_ids))
+        return max(wall_seconds - self.window_seconds, ids_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +76,17 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the topics say about the range, and the time up to which nobody can be sure."""
+    """What the topics say about the range."""
 
     billed: Billed
     letters: Set[Place]
     """Records with a dead letter."""
-    remembered_since: float
+    conflicts: Set[Place]
+    """Those of them whose key is that of another event."""
+
+    def is_unbilled(self, made_at: float) -> bool:
+        """Whether an event of that time that no receipt names was never billed."""
+        return made_at >= self.billed.complete_since + _CLOCKS_DIFFER_SECONDS
 
 
 def customer(record: Record, event: UsageEvent | InvalidEvent) -> str:
@@ -87,18 +97,20 @@ def customer(record: Record, event: UsageEvent | InvalidEvent) -> str:
 def leave(
     record: Record, event: UsageEvent | InvalidEvent, place: Place, is_billed: bool, choice: Choice, known: Known
 ) -> Left | None:
-    """Why this one is not sent; None when it is."""
+    """Why this one is not sent, however well keys are remembered; None when it may be."""
     if any(name == REPLAYED for name, _ in record.headers):
         return Left.REPLAYED
     if isinstance(event, InvalidEvent):
         return Left(event.reason) if event.reason in (EXPIRED, FUTURE) else Left.INVALID
-    if place in known.letters and not is_billed:
+    if place in known.conflicts or (place in known.letters and not is_billed):
         return Left.DEAD_LETTERED
-    if is_billed and choice.unbilled:
-        return Left.ALREADY_BILLED
+    return Left.ALREADY_BILLED if is_billed and choice.unbilled else None
+
+
+def is_sure(record: Record, is_billed: bool, known: Known, remembered_since: float) -> bool:
+    """Whether sending it again bills nothing twice: it is remembered, or it was never billed."""
     made_at = made_milliseconds(record) / 1000
-    sure = made_at >= known.remembered_since or (not is_billed and made_at >= known.billed.complete_since)
-    return None if sure or choice.beyond_memory else Left.BEYOND_MEMORY
+    return made_at >= remembered_since or (not is_billed and known.is_unbilled(made_at))
 
 
 def again(record: Record, event: UsageEvent, place: Place, at: str) -> Outgoing:

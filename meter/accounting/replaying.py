@@ -4,21 +4,23 @@ Nothing is noted down: whoever is killed half-way is run again from the start. W
 the same keys, which are billed once.
 """
 
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from meter.accounting.billed import Billed, read_billed
+from meter.accounting.billed import read_billed
 from meter.accounting.letters import Place, place_of
 from meter.accounting.pace import Pace
 from meter.accounting.reading import Progress, Topics, made_between, nobody_listens, read_cases, read_ranges
 from meter.accounting.redrive import Outgoing
-from meter.accounting.replay import Choice, Known, Left, Memory, Sent, again, customer, leave
+from meter.accounting.replay import Choice, Known, Left, Memory, Sent, again, customer, is_sure, leave
 from meter.clock import Clock
 from meter.errors import CommandFailed, UserMistake
-from meter.pipeline.event import Origin, Record, UsageEvent, decode_all
+from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, decode_all
 from meter.pipeline.receipt import Owner
+from meter.pipeline.settlement import CONFLICT
 from meter.pipeline.start import Bounds
 from meter.pipeline.timestamps import format_utc
 
@@ -68,9 +70,9 @@ class Outcome:
         return self.billed.total() + self.unbilled.total()
 
 
-def refuse(order: Order, wall_seconds: float, billed: Billed | None = None) -> str:
-    """Why the range as a whole is refused, in one sentence; "" when it is not."""
-    since = order.memory.since(wall_seconds, billed)
+def refuse(order: Order, wall_seconds: float, ids_since: float = -math.inf) -> str:
+    """Why the range as a whole is refused, in one sentence; "" when it is not. `ids_since` as for `Memory.since`."""
+    since = order.memory.since(wall_seconds, ids_since)
     if order.choice.unbilled or order.choice.beyond_memory or order.since_seconds >= since:
         return ""
     whose = (
@@ -106,21 +108,22 @@ class Replaying:
         self._progress = progress
         self._outcome = Outcome()
         self._ready: list[Sent] = []
+        self._ids_since = -math.inf
+        self._done = 0
+        self._records = 0
 
     async def run(self) -> Outcome:
         """What became of the range. Raises `UserMistake` if it reaches too far back, `CommandFailed`, `Unavailable`."""
         order = self._order
         ranges = await self._ranges()
-        billed = await read_billed(self._topics, order.receipts_topic, order.owner, self._progress)
-        letters = await self._letters(ranges)
-        self._outcome.refusal = refuse(order, self._clock.now().wall_seconds, billed)
+        known = await self._known(ranges)
+        self._ids_since = known.billed.since_ids(order.memory.window_max_ids)
+        self._outcome.refusal = refuse(order, self._clock.now().wall_seconds, self._ids_since)
         if self._outcome.refusal and not order.dry_run:
             raise UserMistake(self._outcome.refusal)
-        done, total = 0, sum(bounds.end - bounds.beginning for bounds in ranges.values())
+        self._records = sum(bounds.end - bounds.beginning for bounds in ranges.values())
         async for partition, records in read_ranges(self._topics, order.topic, ranges, "records", nobody_listens):
-            await self._take(partition, records, billed, letters)
-            done += len(records)
-            self._progress("replaying", done, total)
+            await self._take(partition, records, known)
         await self._flush()
         return self._outcome
 
@@ -141,34 +144,47 @@ class Replaying:
             self._outcome.uncommitted += end - found[partition].end
         return found
 
-    async def _letters(self, ranges: dict[int, Bounds]) -> frozenset[Place]:
-        """Records of these ranges that have a dead letter."""
-        found = set()
-        for case in await read_cases(self._topics, self._order.dead_letter_topic, self._progress):
-            place = place_of(case.letter.died)
-            bounds = ranges.get(place.partition) if place is not None else None
-            if place is not None and bounds is not None and bounds.beginning <= place.offset < bounds.end:
-                found.add(place)
-        return frozenset(found)
+    async def _known(self, ranges: Mapping[int, Bounds]) -> Known:
+        """Read after the commit, so that the end of whatever lies below it stands there."""
+        order = self._order
+        billed = await read_billed(self._topics, order.receipts_topic, order.owner, self._progress)
+        letters: set[Place] = set()
+        conflicts: set[Place] = set()
+        for case in await read_cases(self._topics, order.dead_letter_topic, self._progress):
+            for place in (place_of(case.letter.origin), place_of(case.letter.died)):
+                bounds = ranges.get(place.partition) if place is not None else None
+                if place is not None and bounds is not None and bounds.beginning <= place.offset < bounds.end:
+                    (conflicts if case.letter.reason == CONFLICT else letters).add(place)
+        return Known(billed, letters, conflicts)
 
-    async def _take(self, partition: int, records: Sequence[Record], billed: Billed, letters: frozenset[Place]) -> None:
+    async def _take(self, partition: int, records: Sequence[Record], known: Known) -> None:
         order, wall_seconds = self._order, self._clock.now().wall_seconds
-        since = order.memory.since(wall_seconds, billed)
-        known = Known(billed, letters, since)
         events = decode_all(records, Origin(self._topics.cluster_id, order.topic, partition), wall_seconds, 0)
-        are_billed = billed.has([event.key for event in events]).tolist()
+        are_billed = known.billed.has([event.key for event in events]).tolist()
         for record, event, is_billed in zip(records, events, are_billed, strict=True):
+            self._done += 1
             whose = customer(record, event)
             if order.choice.customers and whose not in order.choice.customers:
                 continue
             place = Place(order.topic, partition, record.offset)
-            why_not = leave(record, event, place, is_billed, order.choice, known)
+            why_not = self._why_not(record, event, place, is_billed, known)
             if why_not is not None or not isinstance(event, UsageEvent):
                 self._outcome.left[why_not or Left.INVALID] += 1
                 continue
             self._ready.append(Sent(again(record, event, place, format_utc(wall_seconds)), whose, is_billed))
             if len(self._ready) >= self._pace.at_once:
                 await self._flush()
+
+    def _why_not(
+        self, record: Record, event: UsageEvent | InvalidEvent, place: Place, is_billed: bool, known: Known
+    ) -> Left | None:
+        choice = self._order.choice
+        why_not = leave(record, event, place, is_billed, choice, known)
+        if why_not is not None or choice.beyond_memory:
+            return why_not
+        # Asked anew for each: at a slow pace it is later and later, and what was remembered is forgotten meanwhile.
+        remembered_since = self._order.memory.since(self._clock.now().wall_seconds, self._ids_since)
+        return None if is_sure(record, is_billed, known, remembered_since) else Left.BEYOND_MEMORY
 
     async def _flush(self) -> None:
         ready, self._ready = self._ready, []
@@ -177,3 +193,4 @@ class Replaying:
             await self._sender.send([one.outgoing for one in ready])
         for one in ready:
             (self._outcome.billed if one.is_billed else self._outcome.unbilled)[one.customer] += 1
+        self._progress("replaying", self._done, self._records)
