@@ -5,6 +5,7 @@ import ipaddress
 import sqlite3
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,7 @@ class Sandbox:
                 *(self._control_path(*entry) for entry in overview.routes()),
                 *(self._control_path(*entry, anybody=True) for entry in OpenApi(entries).routes()),
             ],
-            exception_handlers={HTTPException: _unknown_path},
+            exception_handlers={HTTPException: _unknown_path, Exception: _our_mistake},
         )
 
     async def work(self) -> None:
@@ -225,3 +226,9 @@ def _failed(error: Exception, path: str, now: float) -> Response:
 async def _unknown_path(request: Request, _: Exception) -> Response:
     problem = ProviderError(404, f"Cannot {request.method} {request.url.path}")
     return _failed(problem, request.url.path, 0.0)
+
+
+async def _our_mistake(request: Request, error: Exception) -> Response:
+    """The provider's 500 for what nobody has foreseen; Starlette raises it further, but nobody there tells of it."""
+    traceback.print_exception(error)
+    return _failed(ProviderError(500, "Internal server error"), request.url.path, 0.0)

@@ -59,6 +59,5 @@ def phrase(status: int) -> str:
 
 @lru_cache(maxsize=1024)  # the rows of one call share their moment
 def iso(unix_seconds: float) -> str:
-    """`YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that the provider writes."""
-    moment = datetime.fromtimestamp(unix_seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that the provider writes; in order as text, too."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -56,7 +56,8 @@ class Purchases:
         body.done()
         status = purchase.status_at(iso(call.now))
         if purchase.cancelled_at is not None or status not in BEGUN:
-            raise ProviderError(400, f"Purchase {purchase.reference} cannot be cancelled: it is already ended")
+            why = "it has ended" if purchase.cancelled_at is None else "it is cancelled already"
+            raise ProviderError(400, f"Purchase {purchase.reference} cannot be cancelled: {why}")
         runs_on = status in HOLDING and purchase.plan.is_recurring
         end = _paid_until(purchase, call.now) if runs_on else iso(call.now)
         return self._kept(

@@ -31,6 +31,8 @@ class _Protocol(HttpToolsProtocol):
 
 def _with_cut(app: ASGIApp, transport: asyncio.Transport) -> ASGIApp:
     def cut() -> None:
+        if transport.is_closing():  # the client was faster, or the server stops
+            return
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()

@@ -148,8 +148,9 @@ class Reading:
     def _bound(self, name: str, code: str, kind: str, bound: float) -> None:
         side, word = ("minimum", "at least") if code == "too_small" else ("maximum", "at most")
         unit = " character(s)" if kind == "string" else ""
+        told = str(bound).removesuffix(".0")
         verb = "contain" if kind == "string" else "be"
-        message = f"{kind.capitalize()} must {verb} {word} {bound:g}{unit}"
+        message = f"{kind.capitalize()} must {verb} {word} {told}{unit}"
         path = [*self.path, name]
         self.issues.append(
             {"code": code, side: bound, "type": kind, "inclusive": True, "path": path, "message": message}

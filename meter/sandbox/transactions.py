@@ -11,11 +11,13 @@ from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.entries import Transaction
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.payments import CURRENCY, MAX_AMOUNT
+from meter.sandbox.periods import LAST_MOMENT, moment_of
 from meter.sandbox.references import new_reference
 from meter.sandbox.refunds import shown
 from meter.sandbox.shapes import Reading, custom
 from meter.sandbox.timestamps import unix_seconds
 
+_LAST_MOMENT = moment_of(LAST_MOMENT).timestamp()
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
@@ -106,7 +108,7 @@ def _read(body: Reading, now: float) -> Transaction:
     fields["customer_ref"] = body.text("customerRef", required=fields["purchase_ref"] is None, min_length=1)
     created_at = body.text("createdAt")
     moment = now if created_at is None else unix_seconds(created_at)
-    if moment is None:
+    if moment is None or moment > _LAST_MOMENT:
         body.issues.append(custom(("createdAt",), "Invalid date-time: expected YYYY-MM-DDTHH:MM:SSZ"))
     body.done()
     moment = now if moment is None else moment

@@ -1,4 +1,4 @@
-"""A disk that takes no more: whoever asks is told so in the provider's words, and nothing stays half-done."""
+"""What the sandbox cannot help, a full disk before all: told in the provider's words, and nothing stays half-done."""
 
 import resource
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from meter.sandbox.app import Sandbox
 from meter.sandbox.store import Store
 from tests.sandboxes import (
     BULK,
@@ -95,3 +96,16 @@ async def test_a_reset_that_the_disk_refuses_forgets_nothing(tmp_path: Path) -> 
             assert (await client.post("/sandbox/reset")).status_code == 500
         assert len(await rows(client)) == 500
         assert len((await client.get("/v1/webhook_endpoints")).json()["webhookEndpoints"]) == 1
+
+
+async def test_what_nobody_has_foreseen_is_a_500_and_told_to_the_operator(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the provider's words for the client; with its place in the code for whoever can mend it."""
+    clock = FixedClock()
+    with closing(Store()) as store:
+        sandbox = Sandbox(store, now=clock)
+        clock.now = float("nan")
+        transport = httpx.ASGITransport(app=sandbox, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+            answer = await client.get("/v1/sdk/products", headers={"x-api-key": "k"})
+    assert (answer.status_code, answer.json()) == (500, THE_500)
+    assert "Traceback" in capsys.readouterr().err

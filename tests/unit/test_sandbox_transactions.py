@@ -315,6 +315,27 @@ async def test_refunded_credits_are_taken_back(ledger: Ledger) -> None:
         assert await balance(client) == 0
 
 
+async def test_days_are_in_order_from_the_first_year_on(ledger: Ledger) -> None:
+    """A year of less than four digits is written with four, as all others."""
+    async with ledger.client() as client:
+        await known(client)
+        for moment in ("0009-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+            await added(client, createdAt=moment)
+        assert [row["createdAt"] for row in await rows(client)] == [
+            "0009-01-01T00:00:00.000Z",
+            "9999-12-31T23:59:59.000Z",
+        ]
+    assert ledger.stats(toDate="2026-01-01")["totalTransactions"] == 1
+
+
+def test_a_bound_is_told_to_its_last_digit(ledger: Ledger) -> None:
+    """As the provider's schema library tells it: no powers of ten."""
+    with pytest.raises(ProviderError) as refused:
+        ledger.refund("txn_1", amount=2**60)
+    (issue,) = refused.value.issues or ()
+    assert issue["message"] == "Number must be at most 9007199254740992"
+
+
 @pytest.mark.parametrize("amount", [0, -1, 0.5, 1001, 2**60, True, "100", None])
 async def test_an_amount_that_cannot_go_back_is_refused(ledger: Ledger, amount: object) -> None:
     """400, and nothing is written; an integral float is an integer there."""
@@ -366,6 +387,7 @@ async def test_the_environments_never_mix(ledger: Ledger) -> None:
         ({"amount": 0}, 400),
         ({"type": "refund"}, 400),
         ({"createdAt": "today"}, 400),
+        ({"createdAt": "9999-12-31T23:59:59.9999999Z"}, 400),
         ({"environment": "mars"}, 400),
     ],
 )
