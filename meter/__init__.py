@@ -48,6 +48,7 @@ kafka/                 aiokafka behind those edges
   connection.py          how the cluster is reached, and what a failure means
   internals.py           the few private things of aiokafka that are needed
   consumer.py            records in, commits out
+  consumer_faults.py     what their failures mean
   unreadable.py          records that aiokafka cannot take apart
   writer.py              acknowledged writes
   receipts.py            receipts, written and read back

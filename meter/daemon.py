@@ -174,6 +174,7 @@ class Daemon:
             window_seconds=settings.dedupe.window_seconds,
             window_max_ids=settings.dedupe.max_ids,
             hand_over_seconds=settings.revocation_deadline_seconds,
+            take_over_seconds=settings.take_over_seconds,
             stalled_after_seconds=settings.run.stuck_after_seconds / 2,
         )
 

@@ -3,7 +3,8 @@
 MeterError
 ├── UserMistake          say it in one sentence, exit 2
 │   ├── BadConfiguration   every fault of the settings at once
-│   └── NoStartingPoint    a group without offsets on a topic with records
+│   ├── NoStartingPoint    a group without offsets on a topic with records
+│   └── Replaced           another process has joined under our own name
 ├── CommandFailed        say it in one sentence, exit 1
 ├── Unavailable          wait and try again: the other side is away
 │   └── Unauthenticated    it is there, but does not accept who we are
@@ -34,6 +35,10 @@ class BadConfiguration(UserMistake):
 
 class NoStartingPoint(UserMistake):
     """The group has no offsets, the topic has records, and nobody said where to start."""
+
+
+class Replaced(UserMistake):
+    """Another process is the group's member of our name now: two were given it, or we were taken for dead."""
 
 
 class CommandFailed(MeterError):

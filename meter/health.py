@@ -17,6 +17,8 @@ class Facts:
     """Why the broker cannot be used now, one sentence."""
     filling: Collection[int] = ()
     """Partitions whose dedupe window is still being read."""
+    taking_over_seconds: float = 0.0
+    """For so long a process whose place this one took may still be sending."""
     waiting_to_write: str | None = None
     """Why receipts or dead letters cannot be written now, one sentence."""
     billing_paused: str | None = None
@@ -66,6 +68,9 @@ def _kafka_reasons(facts: Facts) -> list[str]:
         found.append("kafka_not_joined: no partitions have been assigned yet")
     if facts.filling:
         found.append(f"window_filling: receipts are being read for {_named(facts.filling)}")
+    if facts.taking_over_seconds > 0:
+        wait = f"nothing is sent for {facts.taking_over_seconds:.0f} s"
+        found.append(f"taking_over: {wait}: who had these partitions may still be sending")
     if facts.waiting_to_write is not None:
         found.append(f"kafka_write: {facts.waiting_to_write}")
     if facts.lost_partitions:

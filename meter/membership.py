@@ -22,6 +22,7 @@ from meter.pipeline.start import (
     choose,
     encode_note,
     plan_starts,
+    were_given_back,
 )
 
 log = structlog.stdlib.get_logger(__name__)
@@ -42,6 +43,8 @@ class MembershipOptions:
     window_max_ids: int
     hand_over_seconds: float
     """How long a revocation waits for what is under way; less than the group's rebalance timeout."""
+    take_over_seconds: float = 0.0
+    """How long an earlier owner that gave nothing back may still be sending; 0 where the group sees to that."""
     stalled_after_seconds: float = 30.0
     """How long the client may deliver nothing although the broker has records."""
     ends_every_seconds: float = 2.0
@@ -96,17 +99,20 @@ class Membership:
         if not partitions:
             self.joined = self.was_joined = True
             return
-        started, starts, choice = await self._commit_starts(partitions)
+        started, starts, choice, wait_seconds = await self._commit_starts(partitions)
         if self._has_ended:
             return
         for partition, start in starts.items():
             self._source.seek(partition, start.offset)
             if start.lost is not None:
                 self._lost(partition, start.lost.beginning, start.lost.end)
-        self._machine.assigned(self._source.cluster_id, starts, choice, started, self._clock.now())
+        now, waits_until = self._clock.now(), started + wait_seconds
+        self._machine.assigned(self._source.cluster_id, starts, choice, started, now, waits_until)
         self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
         self.joined = self.was_joined = True
         self._changed()
+        if wait_seconds:
+            log.info("take_over.waits", seconds=wait_seconds, why="who had these partitions may still be sending")
         log.info("partitions.assigned", partitions={partition: start.offset for partition, start in starts.items()})
 
     async def leave(self) -> None:
@@ -156,7 +162,7 @@ class Membership:
         commits = self._machine.commits
         if commits.is_outstanding():
             return  # nobody knows what became of it, and a second one might be overtaken by it
-        last = self._machine.assignment.commits()
+        last = self._machine.last_commits(self._clock.now())
         commits.start(last, self._clock.now().steady_seconds)
         try:
             await self._source.commit(last)
@@ -168,8 +174,11 @@ class Membership:
             if commits.is_outstanding():
                 self._machine.commit_failed(lost=True)
 
-    async def _commit_starts(self, partitions: frozenset[int]) -> tuple[float, dict[int, Start], Choice]:
-        """Decides the starts and commits them, so that a choice once made is never made again."""
+    async def _commit_starts(self, partitions: frozenset[int]) -> tuple[float, dict[int, Start], Choice, float]:
+        """Decides the starts and commits them, so that a choice once made is never made again.
+
+        The last number: for how many seconds after that commit an earlier owner may still be sending.
+        """
         everywhere = partitions | set(range(await self._source.partition_count()))
         committed = await self._source.committed(everywhere)
         bounds = await self._source.bounds(everywhere)
@@ -180,7 +189,8 @@ class Membership:
         started = self._clock.now().steady_seconds
         notes = {p: Committed(s.offset, encode_note(CommitNote(choice, s.receipts_offset))) for p, s in starts.items()}
         await self._source.commit(notes)
-        return started, starts, choice
+        wait_seconds = 0.0 if were_given_back(partitions, committed) else self._options.take_over_seconds
+        return started, starts, choice, wait_seconds
 
     async def _look_up(self, starts: Mapping[int, Start]) -> dict[int, Start]:
         """Starts that name a time, with the offset of that time."""

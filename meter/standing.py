@@ -118,6 +118,7 @@ class Standing:
             joined=self.worker is not None and self.worker.membership.joined,
             kafka_trouble=self.kafka_trouble,
             filling=machine.assignment.unfilled(),
+            taking_over_seconds=max(0.0, -self._seconds_since(machine.commits.waits_until())),
             waiting_to_write=self._write_trouble,
             billing_paused=gate.paused,
             billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),

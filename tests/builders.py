@@ -132,13 +132,13 @@ class Driver:
 
     # The assignment
 
-    def assign(self, *partitions: int, fill: bool = True) -> None:
+    def assign(self, *partitions: int, fill: bool = True, wait_seconds: float = 0.0) -> None:
         """These partitions are ours from their commits on, and their windows are filled."""
         starts = {}
         for partition in partitions:
             commit = self.kept.commits.get(partition, Committed(0, ""))
             starts[partition] = Start(commit.offset, decode_note(commit.metadata).receipts_offset)
-        self.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now)
+        self.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now, self.seconds + wait_seconds)
         for partition in partitions if fill else ():
             self.fill(partition)
         self.step()

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from meter.errors import LostRange, RecordTooLarge, Redelivered, Unavailable
+from meter.errors import LostRange, RecordTooLarge, Redelivered, Replaced, Unavailable
 from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
 from meter.pipeline.start import Bounds, Committed
 from tests.fake_log import FakeLog, FakeRecord, Faults
@@ -130,10 +130,16 @@ class FakeGroup:
 class FakeSource:
     """`EventSource` on a FakeCluster."""
 
-    def __init__(self, cluster: FakeCluster, topic: str, group_id: str = "meter") -> None:
+    def __init__(
+        self, cluster: FakeCluster, topic: str, group_id: str = "meter", instance_id: str | None = None
+    ) -> None:
+        self.instance_id = instance_id
+        """Of a static member: it replaces whoever has this name, at once, and does not leave when it is closed."""
         self.awake = asyncio.Event()
         self.has_stalled = False
         """Silently delivers nothing any more, for as long as it lives."""
+        self.share: frozenset[int] = frozenset()
+        """What the group has assigned to it last."""
         self._cluster = cluster
         self._topic = topic
         self._group = cluster.group(topic, group_id)
@@ -229,7 +235,7 @@ class FakeSource:
         """Leaves the group."""
         self._told, self._fault = None, None
         self._positions.clear()
-        if self in self._group.members:
+        if self in self._group.members and self.instance_id is None:
             self._group.members.remove(self)
             self._group.rebalance()
 
@@ -237,7 +243,10 @@ class FakeSource:
 
     def rejoin(self) -> None:
         """It has noticed that it is no member any more."""
-        if self._told is not None and self not in self._group.members and not self._is_rebalancing:
+        if self._namesake() is not None:
+            self._fault = Replaced(f"another process has joined as {self.instance_id}")
+            self.awake.set()
+        elif self._told is not None and self not in self._group.members and not self._is_rebalancing:
             self._is_rebalancing = True
             self._group.spawn(self._rejoin())
 
@@ -251,7 +260,7 @@ class FakeSource:
         """The other half: paused until resumed, and where the group has committed."""
         if self._told is None or self not in self._group.members:
             return
-        self._generation = generation
+        self._generation, self.share = generation, partitions
         commits = self._group.commits
         self._positions = {p: commits[p].offset if p in commits else None for p in partitions}
         self._paused = set(partitions)
@@ -259,8 +268,17 @@ class FakeSource:
         await self._tell(self._told[1], partitions)
 
     def _join(self) -> None:
-        self._group.members.append(self)
-        self._group.rebalance()
+        replaced = self._namesake()
+        if replaced is None:
+            self._group.members.append(self)
+            self._group.rebalance()
+        else:  # in the generation that there is
+            self._group.members[self._group.members.index(replaced)] = self
+            self._group.spawn(self.take_over(self._group.generation, replaced.share))
+
+    def _namesake(self) -> "FakeSource | None":
+        others = (member for member in self._group.members if member is not self)
+        return next((one for one in others if one.instance_id == self.instance_id is not None), None)
 
     async def _rejoin(self) -> None:
         await self.give_back()

@@ -26,6 +26,7 @@ TOPIC, RECEIPTS, LETTERS = "usage-events", "usage-events-receipts", "usage-event
 LIMIT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.01
 PAUSE_SECONDS = 0.005
+SESSION_SECONDS = 30.0
 
 
 class Least:
@@ -105,7 +106,13 @@ class Process(World):
             super().__init__(partitions)
         else:
             self.__dict__.update(world.__dict__)
-        membership = {"start_from": "earliest", "hand_over_seconds": 12.0, "ends_every_seconds": 0.02}
+        self._instance_id: str | None = changes.pop("instance_id", None)
+        membership = {
+            "start_from": "earliest",
+            "hand_over_seconds": 12.0,
+            "ends_every_seconds": 0.02,
+            "take_over_seconds": SESSION_SECONDS if self._instance_id is not None else 0.0,
+        }
         membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
         self.machine = Machine(_machine_options(changes), Least())
         self.metrics = Metrics("test")
@@ -124,7 +131,7 @@ class Process(World):
 
     def worker(self) -> Worker:
         """One membership, which has not begun."""
-        self.sources.append(FakeSource(self.cluster, TOPIC))
+        self.sources.append(FakeSource(self.cluster, TOPIC, instance_id=self._instance_id))
         made = Worker(
             self.machine,
             self.sources[-1],

@@ -130,6 +130,7 @@ def test_every_reason_for_not_being_ready_is_explained() -> None:
         joined=False,
         kafka_trouble="away",
         filling=[0],
+        taking_over_seconds=5,
         waiting_to_write="away",
         billing_paused="unauthorized",
         blocked=[0],

@@ -12,15 +12,18 @@ from typing import cast
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
-from meter.errors import LostRange, Redelivered, Stuck, Unavailable
-from meter.kafka.connection import answered, client_options, reaching, shut, starting, unavailable
+from meter.errors import LostRange, Redelivered, Unavailable
+from meter.kafka.connection import answered, client_options, reaching, shut, starting
+from meter.kafka.consumer_faults import judge_commit, poll_fault
 from meter.kafka.internals import (
     client_of,
     hand_over_plain_records,
+    join_again_as,
     membership_of,
     positions_of,
     spoilt_partition,
     unfinished_tasks,
+    watch_partitions,
 )
 from meter.kafka.topics import partition_count
 from meter.kafka.unreadable import read_leniently, rewind
@@ -56,6 +59,7 @@ class KafkaSource:
         self._fault: Exception | None = None
         self._fault_was_raised = False
         self._commits_under_way: set[asyncio.Future[None]] = set()
+        self._member_id = ""
 
     async def start(self, on_revoked: Told, on_assigned: Told) -> None:
         """Connect and begin to join; after `Unavailable` or `Unauthenticated` it may be called again.
@@ -65,7 +69,7 @@ class KafkaSource:
         """
         consumer = AIOKafkaConsumer(**self._options())
         admin = AIOKafkaAdminClient(**client_options(self._kafka))
-        self._joined, self._fault = (consumer, admin), None
+        self._joined, self._fault, self._member_id = (consumer, admin), None, ""
         try:
             async with starting(self._kafka):
                 await consumer.start()
@@ -80,7 +84,8 @@ class KafkaSource:
         """Records by partition, oldest first; empty when none came in time, and during a rebalance.
 
         Raises what a listener raised, `LostRange` when a position is out of retention (seek there, or it is raised
-        again), `Unavailable` when Kafka does not let us read, `Stuck` when the client has died.
+        again), `Unavailable` when Kafka does not let us read, `Replaced` when another process has our instance id,
+        `Stuck` when the client has died.
         """
         await asyncio.sleep(0)  # before, not after: records that were taken must reach the caller
         if self._fault is not None:
@@ -98,7 +103,7 @@ class KafkaSource:
             raise LostRange({lost.partition: offset for lost, offset in error.args[0].items()}) from error
         except errors.KafkaError as error:
             rewind(consumer, before)
-            raise _poll_fault(error) from error
+            raise poll_fault(error, self._kafka) from error
         except UnicodeDecodeError:
             spoilt = spoilt_partition(consumer)
             if spoilt is None:
@@ -152,7 +157,7 @@ class KafkaSource:
             self._commits_under_way.discard(request)
             withdrawn = request.cancelled() or membership_of(consumer) != member
             late = request.cancel()  # what is on the wire stays there, but is not sent a second time
-        _judge_commit(request, late=late, withdrawn=withdrawn, limit_seconds=self._commit_seconds)
+        judge_commit(request, late=late, withdrawn=withdrawn, limit_seconds=self._commit_seconds)
 
     async def committed(self, partitions: Iterable[int]) -> Mapping[int, Committed]:
         """The group's commits with their metadata; absent where there is none."""
@@ -210,14 +215,21 @@ class KafkaSource:
     async def told_revoked(self, tell: Told, partitions: frozenset[int]) -> None:
         """The listener's half of a rebalance; afterwards no commit of the old assignment is under way."""
         try:
-            await self._tell(tell, partitions)
+            if partitions:  # the first join revokes nothing
+                await self._tell(tell, partitions)
         finally:
             for request in self._commits_under_way:
                 request.cancel()
+            if self._member_id:
+                join_again_as(self.consumer, self._member_id)
 
     async def told_assigned(self, tell: Told, partitions: frozenset[int]) -> None:
         """The listener's other half: everything is paused before anybody can read."""
         self.pause(partitions)
+        if self._kafka.group_instance_id is not None:
+            member = membership_of(self.consumer)
+            self._member_id = member.member_id if member is not None else ""
+            watch_partitions(self.consumer, self._kafka.topic)
         if self._fault_was_raised:
             self._fault = None
         await self._tell(tell, partitions)
@@ -237,6 +249,7 @@ class KafkaSource:
             # an answer to JoinGroup may take as long as the slowest member
             "request_timeout_ms": int(self._rebalance_timeout_seconds * 1000) + 5000,
             "group_id": self._kafka.group_id,
+            "group_instance_id": self._kafka.group_instance_id,
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
             "isolation_level": "read_committed",
@@ -278,33 +291,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
         self._on_assigned = on_assigned
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        partitions = frozenset(of.partition for of in revoked)
-        if partitions:  # the first join revokes nothing
-            await self._source.told_revoked(self._on_revoked, partitions)
+        await self._source.told_revoked(self._on_revoked, frozenset(of.partition for of in revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._source.told_assigned(self._on_assigned, frozenset(of.partition for of in assigned))
-
-
-def _poll_fault(error: errors.KafkaError) -> Unavailable | Stuck:
-    passing = unavailable(error, "read events")
-    forbidden = isinstance(error, (errors.TopicAuthorizationFailedError, errors.GroupAuthorizationFailedError))
-    if error.retriable or forbidden or isinstance(error, errors.CorruptRecordException):
-        return passing
-    return Stuck(str(passing))
-
-
-def _judge_commit(request: asyncio.Future[None], *, late: bool, withdrawn: bool, limit_seconds: float) -> None:
-    """Raises unless the commit was accepted by a group that we are still a member of."""
-    if withdrawn:
-        if not late and not request.cancelled():
-            request.exception()  # looked at: whatever it says, it is not our commit any more
-        raise Redelivered("the group has rebalanced during the commit: the events come again")
-    if late:
-        raise Unavailable(f"cannot commit: Kafka gave no answer within {limit_seconds:g} s, the outcome is unknown")
-    try:
-        request.result()
-    except (errors.CommitFailedError, errors.IllegalStateError) as error:
-        raise Redelivered(f"the commit came too late: {error}") from error
-    except (errors.KafkaError, OSError) as error:
-        raise unavailable(error, "commit") from error

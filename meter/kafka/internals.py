@@ -9,7 +9,17 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import BrokerResponseError, ProducerClosed, kafka_errors
+
+
+class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]  # aiokafka ships no types
+    """Another process has joined under the same `group.instance.id`; aiokafka has no name for this answer."""
+
+    errno = 82
+    message = "FENCED_INSTANCE_ID"
+
+
+kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
 class Membership(NamedTuple):
@@ -36,6 +46,30 @@ def membership_of(consumer: AIOKafkaConsumer) -> Membership | None:
     if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
         return None
     return Membership(coordinator.generation, coordinator.member_id)
+
+
+def join_again_as(consumer: AIOKafkaConsumer, member_id: str) -> None:
+    """The next attempt to join says who we were.
+
+    aiokafka's heartbeats and commits do not carry the instance id, so a static member that was replaced only hears that
+    it is unknown, and would join as somebody new, who replaces its replacement. Asked under its old id, the broker
+    answers FENCED_INSTANCE_ID if it was replaced, and "unknown" if its session is over: then aiokafka joins anew.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001  # no public way
+    if coordinator is not None and not coordinator.member_id:
+        coordinator.member_id = member_id
+
+
+def watch_partitions(consumer: AIOKafkaConsumer, topic: str) -> None:
+    """Have the group notice new partitions of the topic.
+
+    Only a leader that has made an assignment looks out for them, and a static member that replaces a leader is one
+    without having made any.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001  # no public way
+    if coordinator is not None and coordinator._group_subscription is None:  # noqa: SLF001  # as above
+        coordinator._group_subscription = {topic}  # noqa: SLF001  # as above
+        coordinator._metadata_snapshot = coordinator._get_metadata_snapshot()  # noqa: SLF001  # as above
 
 
 def positions_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:

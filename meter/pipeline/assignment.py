@@ -140,11 +140,12 @@ class Assignment:
         """What may be committed."""
         return {partition: progress.commit_position() for partition, progress in self._progress.items()}
 
-    def commits(self) -> dict[int, Committed]:
+    def commits(self, *, given_back: bool = False) -> dict[int, Committed]:
         """What to commit, with the note that a later owner needs."""
         return {
             partition: Committed(
-                progress.commit_position(), encode_note(CommitNote(self._choice, progress.receipts_offset()))
+                progress.commit_position(),
+                encode_note(CommitNote(self._choice, progress.receipts_offset(), given_back)),
             )
             for partition, progress in self._progress.items()
         }

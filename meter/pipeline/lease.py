@@ -4,6 +4,9 @@ The broker checks member and generation of every commit and renews the session w
 after an accepted commit nobody else owns our partitions for one session timeout, counted from the commit's
 start. A request may run for the billing timeout; what is left of the session after that, less a margin, is the
 lease.
+
+That holds for a member that is dropped. A static member is replaced at once, by a process that has its name, while it
+may still have a lease: its replacement sends nothing for one session timeout.
 """
 
 from collections.abc import Mapping
@@ -22,6 +25,7 @@ class Commits:
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
         self._lease_until = float("-inf")
+        self._waits_until = float("-inf")
         self._started_at: float | None = None
         self._last_start = float("-inf")
         self._sent: Mapping[int, Committed] = {}
@@ -33,13 +37,22 @@ class Commits:
         """Until then meter may send."""
         return self._lease_until
 
+    def waits_until(self) -> float:
+        """Before that an earlier owner may still be sending."""
+        return self._waits_until
+
+    def may_send(self, steady_seconds: float) -> bool:
+        """Surely a member, and surely the only owner."""
+        return self._waits_until <= steady_seconds < self._lease_until
+
     def is_outstanding(self) -> bool:
         """A commit is under way."""
         return self._started_at is not None
 
-    def assigned(self, positions: Mapping[int, int], started_at: float) -> None:
-        """A new assignment, whose first commit, started then, was accepted."""
+    def assigned(self, positions: Mapping[int, int], started_at: float, waits_until: float = float("-inf")) -> None:
+        """A new assignment, whose first commit, started then, was accepted; nothing is sent before `waits_until`."""
         self.accepted = dict(positions)
+        self._waits_until = waits_until
         self._lease_until = started_at + self._lease_seconds
         self._last_start = started_at
 

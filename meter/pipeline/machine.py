@@ -22,7 +22,7 @@ from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
-from meter.pipeline.start import Choice, Start
+from meter.pipeline.start import Choice, Committed, Start
 from meter.pipeline.usage import PendingUsage
 
 NO_SUCH_CUSTOMER = frozenset({"customer_not_found", "no_active_purchase"})
@@ -51,9 +51,18 @@ class Machine:
     # Assignment
 
     def assigned(
-        self, cluster_id: str, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now
+        self,
+        cluster_id: str,
+        starts: Mapping[int, Start],
+        choice: Choice,
+        commit_started_at: float,
+        now: Now,
+        waits_until: float = float("-inf"),
     ) -> None:
-        """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted."""
+        """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted.
+
+        Until `waits_until` (steady seconds) an earlier owner may still be sending, so nothing is sent.
+        """
         if self.assignment.partitions():
             self.revoked(now)
         self._cluster_id = cluster_id
@@ -61,7 +70,7 @@ class Machine:
         self.assignment.begin(starts, choice, now.steady_seconds)
         for write in self._settlement.unacknowledged():
             self._expect(write)
-        self.commits.assigned(self.assignment.positions(), commit_started_at)
+        self.commits.assigned(self.assignment.positions(), commit_started_at, waits_until)
 
     def remember(self, partition: int, receipts_offset: int, receipt: Receipt) -> None:
         """A receipt from the partition's tail; those of other groups, providers and environments do not count."""
@@ -85,6 +94,14 @@ class Machine:
     def is_quiet(self, now: Now) -> bool:
         """Nothing is under way, at the provider or to the broker, and nobody may still be inserting."""
         return self._dispatch.is_quiet(now.steady_seconds) and self._settlement.is_quiet()
+
+    def last_commits(self, now: Now) -> dict[int, Committed]:
+        """What to commit before the partitions are given back.
+
+        It says that they were given back only when nothing is under way, and nobody before us can be sending either.
+        """
+        no_other = now.steady_seconds >= self.commits.waits_until()
+        return self.assignment.commits(given_back=self._is_handing_over and no_other and self.is_quiet(now))
 
     def is_inserting(self, now: Now) -> bool:
         """A request is under way, or one that ended unknown may still be inserted."""
@@ -232,7 +249,7 @@ class Machine:
 
     def may_send(self, now: Now) -> bool:
         """Whether a body may be written now: the lease."""
-        return now.steady_seconds < self.commits.lease_until()
+        return self.commits.may_send(now.steady_seconds)
 
     def next(self, now: Now) -> Actions:
         """What is to be done now, and when to ask again if nothing happens before."""
@@ -257,8 +274,8 @@ class Machine:
             commit = self.assignment.commits()
             self.commits.start(commit, steady)
             commit_at = float("inf")
-        can_send = self.may_send(now) and not self._is_handing_over
-        sendable = self._dispatch.next_due() if can_send else float("inf")
+        can_send = steady < self.commits.lease_until() and not self._is_handing_over
+        sendable = max(self._dispatch.next_due(), self.commits.waits_until()) if can_send else float("inf")
         wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.cooled_at())
         paused = self.assignment.paused(
             steady,

@@ -41,6 +41,8 @@ class CommitNote(msgspec.Struct, frozen=True, omit_defaults=True):
     choice: Choice | None = None
     receipts_offset: int = 0
     """Every receipt that concerns an offset at or above the commit stands here or later in the receipts topic."""
+    given_back: bool = False
+    """The owner had ended or released everything, and sends nothing more. The next owner's first commit clears it."""
 
 
 class Refused(NamedTuple):
@@ -70,6 +72,16 @@ def decode_note(metadata: str) -> CommitNote:
         return msgspec.json.decode(metadata.encode(), type=CommitNote)
     except (msgspec.DecodeError, UnicodeError):
         return CommitNote()
+
+
+def were_given_back(partitions: Iterable[int], committed: Mapping[int, Committed]) -> bool:
+    """Whether no earlier owner of these partitions can still be sending.
+
+    The last one said so with its last commit, or there was none: without a commit nobody ever had a lease.
+    """
+    return all(
+        decode_note(committed[partition].metadata).given_back for partition in partitions if partition in committed
+    )
 
 
 def choose(

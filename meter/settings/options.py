@@ -69,6 +69,11 @@ Topic = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
     _allowed("a topic name: 1 to 249 letters, digits, dots, hyphens or underscores"),
 ]
+InstanceId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
+    _allowed("1 to 249 letters, digits, dots, hyphens or underscores"),
+]
 Servers = Annotated[str, AfterValidator(_servers), _allowed("host:port, or several of them with commas between")]
 Url = Annotated[str, AfterValidator(_url), _allowed("an address like https://api.example.com, without user or query")]
 Secret = Annotated[SecretStr, AfterValidator(_secret), _allowed("printable ASCII characters without spaces")]
@@ -103,6 +108,9 @@ class KafkaSettings(_Section):
     )
     create_topics: bool = Field(
         default=True, description="Create the dead-letter and receipts topics when they are missing."
+    )
+    group_instance_id: InstanceId | None = Field(
+        default=None, description="Static membership: this replica's own, lasting name; set for all replicas or none."
     )
     start_from: Literal["refuse", "earliest", "latest"] = Field(
         default="refuse", description="Where a group without offsets starts on a topic with records; `refuse` asks you."
@@ -253,6 +261,11 @@ class Settings(_Section):
     def revocation_deadline_seconds(self) -> float:
         """How long a revocation may take: the longest request, the wait after an unknown outcome, and a margin."""
         return self.billing.timeout_seconds + UNKNOWN_OUTCOME_WAIT_SECONDS + LEASE_MARGIN_SECONDS
+
+    @property
+    def take_over_seconds(self) -> float:
+        """How long whoever may have been replaced can still be sending, after its partitions were taken over."""
+        return self.kafka.session_timeout_seconds if self.kafka.group_instance_id is not None else 0.0
 
     @property
     def rebalance_timeout_seconds(self) -> float:

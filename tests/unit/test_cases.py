@@ -2,6 +2,7 @@
 
 from meter.pipeline.outcome import Rejected
 from meter.pipeline.settlement import ReceiptWrite
+from meter.pipeline.start import were_given_back
 from tests.builders import BUSY, TIMEOUT, Driver, bad_record, keys, record, records
 
 
@@ -234,6 +235,40 @@ def test_m5_what_is_accepted_after_revocation_is_receipted_and_remembered() -> N
     assert driver.kept.receipts[0][0].keys == ["k0", "k1", "k2"]
     assert "k1" in driver.machine.window
     assert driver.ends() == {"consumed": 3, "released": 3}
+
+
+def test_m7_the_replacement_of_a_static_member_waits_a_session() -> None:
+    """Somebody else was the owner a moment ago and has given nothing back."""
+    driver = Driver()
+    driver.assign(0, wait_seconds=30.0)
+    driver.feed(0, *records(0, 3))
+    driver.pass_time(29.9)
+    assert driver.sends == []
+    assert driver.actions.wake_at > driver.seconds
+    driver.pass_time(0.2)
+    assert [keys(batch) for batch in driver.sends] == [["k0", "k1", "k2"]]
+
+
+def test_m7_partitions_are_given_back_once_nothing_is_under_way() -> None:
+    """Only then the next owner need not wait."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.machine.hand_over()
+    assert not were_given_back([0], driver.machine.last_commits(driver.now))
+    driver.bill()
+    assert were_given_back([0], driver.machine.last_commits(driver.now))
+
+
+def test_m7_partitions_are_not_given_back_while_an_earlier_owner_may_be_sending() -> None:
+    """Nor by whoever goes on with them: a commit in the middle of the work gives nothing back."""
+    driver = Driver()
+    driver.assign(0, wait_seconds=30.0)
+    driver.machine.hand_over()
+    assert not were_given_back([0], driver.machine.last_commits(driver.now))
+    driver.pass_time(31.0)
+    assert were_given_back([0], driver.machine.last_commits(driver.now))
+    driver.assign(0)
+    assert not were_given_back([0], driver.machine.last_commits(driver.now))
 
 
 def test_m6_a_hand_over_waits_until_nobody_can_be_inserting() -> None:

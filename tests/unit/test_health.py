@@ -16,6 +16,7 @@ def test_a_replica_at_rest_is_ready() -> None:
         (Facts(joined=False), "kafka_not_joined"),
         (Facts(kafka_trouble="127.0.0.1:9092 does not answer"), "kafka"),
         (Facts(filling=[3]), "window_filling"),
+        (Facts(taking_over_seconds=5.0), "taking_over"),
         (Facts(waiting_to_write="the receipts topic cannot be written"), "kafka_write"),
         (Facts(billing_paused="unauthorized"), "billing_paused"),
         (Facts(billing_failing_seconds=6, billing_trouble="503"), "billing_unreachable"),

@@ -3,10 +3,10 @@
 import pytest
 from structlog.testing import capture_logs
 
-from meter.errors import NoStartingPoint
+from meter.errors import NoStartingPoint, Replaced
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
 from tests.records import as_json
-from tests.shell import RECEIPTS, TOPIC, Process, World
+from tests.shell import RECEIPTS, SESSION_SECONDS, TOPIC, Process, World
 
 # Where partitions begin
 
@@ -195,3 +195,57 @@ async def test_a_hand_over_does_not_wait_for_ever() -> None:
         meter.billing.open.set()
         await meter.ended()
     assert meter.events == {"consumed": 2, "released": 1, "duplicate": 1}
+
+
+# Members with a lasting name
+
+
+async def test_a_replacement_sends_nothing_for_a_session_and_the_replaced_one_ends() -> None:
+    """M7: the old one was not heard to give its partitions back, and may still be sending."""
+    world = World()
+    old, new = Process(world, instance_id="meter-0"), Process(world, instance_id="meter-0")
+    world.billing.open.clear()
+    world.produce("a")
+    with pytest.raises(Replaced, match="meter-0"):
+        await replace(world, old, new)
+    assert world.billing.rows.keys() == {"a"}
+    assert world.billing.collisions == []
+
+
+async def replace(world: World, old: Process, new: Process) -> None:
+    """The new one takes the place of an old one that has a request under way."""
+    async with old.running() as task:
+        await old.until(lambda: world.billing.requests_total == 1, "a request of the old one is under way")
+        async with new.running():
+            await new.until(lambda: new.machine.counts.held == 1, "the new one has the event, too")
+            assert [reason.split(":")[0] for reason in new.standing.reasons()] == ["taking_over"]
+            world.turn(SESSION_SECONDS - 0.5)
+            await world.turns()
+            assert world.billing.requests_total == 1
+            world.billing.open.set()
+            await new.ended()
+        await new.until(task.done, "the old one has ended")
+
+
+async def test_a_replacement_of_one_that_left_in_order_sends_at_once() -> None:
+    """Its last commit says that nothing of its is under way."""
+    world = World()
+    old, new = Process(world, instance_id="meter-0"), Process(world, instance_id="meter-0")
+    async with old.running():
+        await old.joined()
+    assert all(decode_note(commit.metadata).given_back for commit in world.group.commits.values())
+    world.produce("a")
+    async with new.running():
+        await new.joined()
+        assert not any(decode_note(commit.metadata).given_back for commit in world.group.commits.values())
+        await new.until(lambda: "a" in world.billing.rows, "billed")
+
+
+async def test_who_leaves_before_its_own_wait_is_over_gives_nothing_back() -> None:
+    """Else the third one would send while the first one still may."""
+    world = World()
+    world.group.commits[0] = Committed(0, encode_note(CommitNote(Choice("earliest", 0.0, 2))))
+    second = Process(world, instance_id="meter-0")
+    async with second.running():
+        await second.until(lambda: second.machine.assignment.partitions(), "it has the partitions")
+    assert not any(decode_note(commit.metadata).given_back for commit in world.group.commits.values())

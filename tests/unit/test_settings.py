@@ -227,7 +227,7 @@ def test_the_example_file_holds_every_option_with_its_default(tmp_path: Path) ->
     table = tomllib.loads("\n".join(lines))
     assert [f"{section}.{option}" for section in table for option in table[section]] == [n for n, _ in every_option()]
     without_default = {"sasl_username", "sasl_password", "ssl_ca_file", "ssl_cert_file", "ssl_key_file"}
-    without_default |= {"secret_key", "token", "idempotency_window_seconds"}
+    without_default |= {"group_instance_id", "secret_key", "token", "idempotency_window_seconds"}
     given = {s: {o: v for o, v in options.items() if o not in without_default} for s, options in table.items()}
     assert Settings.model_validate(given) == Settings()
 
