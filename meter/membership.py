@@ -106,8 +106,8 @@ class Membership:
             self._source.seek(partition, start.offset)
             if start.lost is not None:
                 self._lost(partition, start.lost.beginning, start.lost.end)
-        now, waits_until = self._clock.now(), started + wait_seconds
-        self._machine.assigned(self._source.cluster_id, starts, choice, started, now, waits_until)
+        self._machine.commits.wait(until_seconds=started + wait_seconds)
+        self._machine.assigned(self._source.cluster_id, starts, choice, started, self._clock.now())
         self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
         self.joined = self.was_joined = True
         self._changed()

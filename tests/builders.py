@@ -138,7 +138,8 @@ class Driver:
         for partition in partitions:
             commit = self.kept.commits.get(partition, Committed(0, ""))
             starts[partition] = Start(commit.offset, decode_note(commit.metadata).receipts_offset)
-        self.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now, self.seconds + wait_seconds)
+        self.machine.commits.wait(self.seconds + wait_seconds)
+        self.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now)
         for partition in partitions if fill else ():
             self.fill(partition)
         self.step()

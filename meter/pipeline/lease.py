@@ -49,10 +49,13 @@ class Commits:
         """A commit is under way."""
         return self._started_at is not None
 
-    def assigned(self, positions: Mapping[int, int], started_at: float, waits_until: float = float("-inf")) -> None:
-        """A new assignment, whose first commit, started then, was accepted; nothing is sent before `waits_until`."""
+    def wait(self, until_seconds: float) -> None:
+        """Until then somebody who had the partitions of the coming assignment may still be sending."""
+        self._waits_until = until_seconds
+
+    def assigned(self, positions: Mapping[int, int], started_at: float) -> None:
+        """A new assignment, whose first commit, started then, was accepted."""
         self.accepted = dict(positions)
-        self._waits_until = waits_until
         self._lease_until = started_at + self._lease_seconds
         self._last_start = started_at
 

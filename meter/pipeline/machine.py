@@ -51,18 +51,9 @@ class Machine:
     # Assignment
 
     def assigned(
-        self,
-        cluster_id: str,
-        starts: Mapping[int, Start],
-        choice: Choice,
-        commit_started_at: float,
-        now: Now,
-        waits_until: float = float("-inf"),
+        self, cluster_id: str, starts: Mapping[int, Start], choice: Choice, commit_started_at: float, now: Now
     ) -> None:
-        """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted.
-
-        Until `waits_until` (steady seconds) an earlier owner may still be sending, so nothing is sent.
-        """
+        """These partitions of this cluster are ours, and a commit of their starts, begun then, was accepted."""
         if self.assignment.partitions():
             self.revoked(now)
         self._cluster_id = cluster_id
@@ -70,7 +61,7 @@ class Machine:
         self.assignment.begin(starts, choice, now.steady_seconds)
         for write in self._settlement.unacknowledged():
             self._expect(write)
-        self.commits.assigned(self.assignment.positions(), commit_started_at, waits_until)
+        self.commits.assigned(self.assignment.positions(), commit_started_at)
 
     def remember(self, partition: int, receipts_offset: int, receipt: Receipt) -> None:
         """A receipt from the partition's tail; those of other groups, providers and environments do not count."""

@@ -85,7 +85,24 @@ MUTATIONS = (
             Edit("holding.py", "self._copies.setdefault(event.key, deque()).append(event)", "pass"),
         ),
     ),
-    _one("send without a lease", "machine.py", "now.steady_seconds < self.commits.lease_until()", "True"),
+    _one(
+        "send without a lease",
+        "lease.py",
+        "return self._waits_until <= steady_seconds < self._lease_until",
+        "return self._waits_until <= steady_seconds",
+    ),
+    _one(
+        "send while a replaced member still may",
+        "lease.py",
+        "return self._waits_until <= steady_seconds < self._lease_until",
+        "return steady_seconds < self._lease_until",
+    ),
+    _one(
+        "partitions are given back while an earlier owner may send",
+        "machine.py",
+        "self._is_handing_over and no_other and self.is_quiet(now)",
+        "self._is_handing_over and self.is_quiet(now)",
+    ),
     _one(
         "the lease runs from the commit's answer",
         "lease.py",

@@ -9,7 +9,7 @@ from meter.pipeline.outcome import Accepted, Outcome, TryAgain
 from meter.pipeline.parking import Selection
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
-from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
+from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note, were_given_back
 from tests.simulation.broker import Broker, Rec
 from tests.simulation.member import Member
 from tests.simulation.provider import Provider, Request
@@ -41,6 +41,9 @@ class World:
         self.broker = Broker({partition: [] for partition in range(PARTITIONS)})
         self.provider = Provider()
         self.members: list[Member] = []
+        self.replaced: list[Member] = []
+        """Static members that somebody else has replaced, and that do not know it yet."""
+        self.is_static = seed % 3 == 1
         self.made = 0
         self.events = 0
         self.struck: Counter[str] = Counter()
@@ -73,8 +76,7 @@ class World:
 
     def join(self) -> None:
         """One more member."""
-        self.made += 1
-        self.members.append(Member(self.made, self.chance.randrange(2**32)))
+        self.members.append(self._make())
         self.rebalance()
 
     def kill(self, member: Member) -> None:
@@ -107,6 +109,27 @@ class World:
         if member.commit is not None:
             self.finish_commit(member, "applied")
         self.rebalance()
+
+    def replace(self, member: Member) -> None:
+        """A new process has the name of a static member, and its partitions at once; the old one is cut off from Kafka,
+        and goes on sending for as long as it has its lease. Sometimes the group rebalances meanwhile."""
+        self.struck["replaced while it may send"] += 1
+        member.is_cut_off = True
+        self.members[self.members.index(member)] = new = self._make()
+        self.replaced.append(member)
+        self._assign(new, list(member.positions))
+        if self.chance.random() < 0.3:
+            self.rebalance()
+        until = self.seconds + SESSION_SECONDS + 10.0
+        while self.seconds < until:
+            for other in self.running():
+                self.poll(other, self.chance.randrange(PARTITIONS), 4)
+                self.answer_any(other, "ok")
+                self.finish_write(other, "ok")
+            self.pass_time(STEP_SECONDS)
+            self.answer_any(member, self.chance.choice(("busy", "ok", *UNKNOWN)))
+        self._abandon(member)
+        self.replaced.remove(member)
 
     def cut_off(self, member: Member) -> None:
         """Kafka cannot be reached, the provider can: sending must end before the session does."""
@@ -146,7 +169,7 @@ class World:
         while self.seconds < until:
             self.seconds = min(until, self._next_moment())
             self.provider.pass_time(self.seconds)
-            for member in self.running():
+            for member in [*self.running(), *self.replaced]:
                 self.pump(member)
                 if member.commit is not None:
                     self.finish_commit(member, "applied")
@@ -239,7 +262,8 @@ class World:
         actions = machine.next(self.now())
         for batch in actions.sends:
             assert self.seconds < member.session_until, "sent without being a member"
-            assert member.generation == self.generation, "sent in an old generation"
+            is_ours = member.generation == self.generation or member in self.replaced
+            assert is_ours, "sent in an old generation"
             self.provider.receive(member.number, batch, self.seconds)
         member.writes.extend(actions.receipts)
         member.writes.extend(actions.dead_letters)
@@ -258,6 +282,10 @@ class World:
 
     # Inside
 
+    def _make(self) -> Member:
+        self.made += 1
+        return Member(self.made, self.chance.randrange(2**32))
+
     def _check_fault(self, write: DeadLetterWrite) -> None:
         """Invariant 7: by itself a refused event is parked only after another was accepted in a later request."""
         if write.reason == "rejected" and not write.detail.endswith("(parked by an operator)"):
@@ -266,7 +294,8 @@ class World:
 
     def _next_moment(self) -> float:
         """When somebody does something by itself; a member that cannot reach Kafka tries again and again."""
-        waking = [self.seconds + STEP_SECONDS if m.commit else m.wake_at for m in self.running()]
+        members = [*self.running(), *self.replaced]
+        waking = [self.seconds + STEP_SECONDS if m.commit else m.wake_at for m in members]
         timeouts = [request.started + BILLING_TIMEOUT_SECONDS for request in self.provider.requests]
         due = [when for when in (*waking, *timeouts, self.provider.next_late()) if when > self.seconds]
         return min(due, default=float("inf"))
@@ -313,18 +342,21 @@ class World:
     def _final_commit(self, member: Member) -> None:
         member.commit = None
         if member.generation == self.generation and self.seconds < member.session_until:
-            self.broker.commit(member.machine.assignment.commits())
+            self.broker.commit(member.machine.last_commits(self.now()))
 
     def _assign(self, member: Member, partitions: list[int]) -> None:
         starts = {}
         for partition in partitions:
             commit = self.broker.commits.get(partition, Committed(0, ""))
             starts[partition] = Start(commit.offset, decode_note(commit.metadata).receipts_offset)
+        gave_back = were_given_back(partitions, self.broker.commits)
         note = {p: Committed(s.offset, encode_note(CommitNote(CHOICE, s.receipts_offset))) for p, s in starts.items()}
         self.broker.commit(note)
         member.generation = self.generation
         member.session_until = self.seconds + SESSION_SECONDS
         member.positions = {partition: start.offset for partition, start in starts.items()}
+        if self.is_static and not gave_back:
+            member.machine.commits.wait(self.seconds + SESSION_SECONDS)
         member.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now())
         for partition in partitions:
             log = self.broker.receipts.get(partition, [])

@@ -74,7 +74,8 @@ def test_an_answer_that_comes_after_the_end_counts_for_nothing() -> None:
 def test_while_an_earlier_owner_may_be_sending_there_is_a_lease_and_nothing_is_sent() -> None:
     """M7: commits renew the lease meanwhile."""
     one = Commits(lease_seconds=18.0)
-    one.assigned({0: 5}, started_at=100.0, waits_until=130.0)
+    one.wait(130.0)
+    one.assigned({0: 5}, started_at=100.0)
     assert not one.may_send(100.1)
     one.start({0: Committed(5, "")}, 129.0)
     one.accept(129.1)
