@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 INSTALLED := .venv/.installed
 
-# Quick tests first. `make test TESTS=tests/unit/test_event.py` runs only some of them.
+# Two at a time, as most of them wait for something. `make test TESTS=tests/unit/test_event.py` runs only some of them.
 TESTS ?= tests/unit tests/test_*.py tests/property tests/simulation tests/contract tests/integration tests/chaos
 
 # `make demo TRANSPORT=mcp` chooses how meter talks to the provider, `make demo EVENTS=20000` how much it bills.
@@ -40,7 +40,7 @@ demo-keep: install ## The same, then everything is left running until Ctrl-C
 	$(DEMO) --keep
 
 test: install ## All tests: unit, property, simulation, contract, integration on a real broker
-	.venv/bin/python -m pytest $(TESTS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 lint: install ## Style, format and types, nothing is changed
 	.venv/bin/ruff check .

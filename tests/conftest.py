@@ -43,20 +43,25 @@ def kind(path: Path) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line per kind, before pytest's own last line."""
+    """One line per kind, before pytest's own last line, and what tests wanted said (`record_property("said", ...)`)."""
     counts: Counter[str] = Counter()
+    said: list[str] = []
     seconds: defaultdict[str, float] = defaultdict(float)
     for outcome in ("", "passed", "failed", "error", "skipped", "xfailed"):  # "" has what went well around the tests
         for report in terminalreporter.getreports(outcome):
             folder = kind(ROOT.parent / report.nodeid.partition("::")[0])
             counts[folder] += outcome != "" and report.when != "teardown"  # the error of a test that is counted already
             seconds[folder] += getattr(report, "duration", 0.0)  # a file that cannot be collected has none
+            if report.when == "call":
+                said += [text for name, text in report.user_properties if name == "said"]
     if not counts:
         return
     terminalreporter.section("tests by kind")
     for name in (*KINDS, REPOSITORY):
         if counts[name]:
             terminalreporter.write_line(f"{name:<12}{counts[name]:>6} tests{seconds[name]:>9.1f} s")
+    for line in said:
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
