@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from tests.simulation.member import Member
 from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
+from tests.simulation.replacing import replace
 from tests.simulation.world import PARTITIONS, World
 
 Step = tuple[int, int, int]
-KINDS = 69
+KINDS = 70
 """Kinds of steps; 0 is nothing at all, so that a schedule that is made simpler says which steps matter."""
 KEYS = 90
 ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large", "not_sent")
@@ -93,7 +94,7 @@ def _happen(world: World, kind: int, a: int, b: int) -> None:
         world.finish_commit(member, ("applied", "applied", "unheard", "lost")[b % 4])
     elif kind < 62:
         world.pass_time(0.3 + b % 7)
-    elif kind < 67:
+    elif kind < 67 or kind == 69:
         _membership(world, member, kind - 62, a)
     else:
         world.park(member, BAD_CUSTOMERS[a % 2])
@@ -111,6 +112,8 @@ def _membership(world: World, member: Member, kind: int, a: int) -> None:
         world.cut_off(member)
     elif kind == 4 and len(world.members) == 1:
         world.come_back(member)
+    elif kind == 7 and world.is_static and member.positions:
+        replace(world, member)
     elif len(world.members) < world.max_members:
         world.join()
     else:

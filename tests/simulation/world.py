@@ -76,13 +76,13 @@ class World:
 
     def join(self) -> None:
         """One more member."""
-        self.members.append(self._make())
+        self.members.append(self.make())
         self.rebalance()
 
     def kill(self, member: Member) -> None:
         """SIGKILL: what it has at the provider may still be inserted; its session has to run out."""
         self.struck["killed between receipt and commit" if self._has_uncommitted_receipts(member) else "killed"] += 1
-        self._abandon(member)
+        self.abandon(member)
         self.members.remove(member)
         self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
         self.rebalance()
@@ -91,7 +91,7 @@ class World:
         """SIGSTOP past the session: the others go on without it."""
         self.struck["stopped past its session"] += 1
         member.is_stopped = True
-        self._abandon(member)
+        self.abandon(member)
         self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
         self.rebalance()
 
@@ -109,27 +109,6 @@ class World:
         if member.commit is not None:
             self.finish_commit(member, "applied")
         self.rebalance()
-
-    def replace(self, member: Member) -> None:
-        """A new process has the name of a static member, and its partitions at once; the old one is cut off from Kafka,
-        and goes on sending for as long as it has its lease. Sometimes the group rebalances meanwhile."""
-        self.struck["replaced while it may send"] += 1
-        member.is_cut_off = True
-        self.members[self.members.index(member)] = new = self._make()
-        self.replaced.append(member)
-        self._assign(new, list(member.positions))
-        if self.chance.random() < 0.3:
-            self.rebalance()
-        until = self.seconds + SESSION_SECONDS + 10.0
-        while self.seconds < until:
-            for other in self.running():
-                self.poll(other, self.chance.randrange(PARTITIONS), 4)
-                self.answer_any(other, "ok")
-                self.finish_write(other, "ok")
-            self.pass_time(STEP_SECONDS)
-            self.answer_any(member, self.chance.choice(("busy", "ok", *UNKNOWN)))
-        self._abandon(member)
-        self.replaced.remove(member)
 
     def cut_off(self, member: Member) -> None:
         """Kafka cannot be reached, the provider can: sending must end before the session does."""
@@ -151,7 +130,7 @@ class World:
         member.machine.revoked(self.now())
         self.pump(member)
         self.generation += 1
-        self._assign(member, list(range(PARTITIONS)))
+        self.assign(member, list(range(PARTITIONS)))
 
     def rebalance(self) -> None:
         """Eager: everybody gives everything back, and gets partitions anew."""
@@ -161,7 +140,7 @@ class World:
         self.generation += 1
         running = self.running()
         for index, member in enumerate(running):
-            self._assign(member, [p for p in range(PARTITIONS) if p % len(running) == index])
+            self.assign(member, [p for p in range(PARTITIONS) if p % len(running) == index])
 
     def pass_time(self, seconds: float) -> None:
         """Time passes; members act when they wanted to be woken, timeouts strike, late inserts happen."""
@@ -282,7 +261,8 @@ class World:
 
     # Inside
 
-    def _make(self) -> Member:
+    def make(self) -> Member:
+        """A process that has not joined."""
         self.made += 1
         return Member(self.made, self.chance.randrange(2**32))
 
@@ -317,7 +297,7 @@ class World:
     def _requests(self, member: Member) -> list[Request]:
         return [request for request in self.provider.requests if request.member == member.number]
 
-    def _abandon(self, member: Member) -> None:
+    def abandon(self, member: Member) -> None:
         """The provider goes on with what it has of a client that is gone; a stopped one hears of it later."""
         for request in self._requests(member):
             outcome = self._outcome(request, self.chance.choice(("ok", *UNKNOWN)))
@@ -344,7 +324,7 @@ class World:
         if member.generation == self.generation and self.seconds < member.session_until:
             self.broker.commit(member.machine.last_commits(self.now()))
 
-    def _assign(self, member: Member, partitions: list[int]) -> None:
+    def assign(self, member: Member, partitions: list[int]) -> None:
         starts = {}
         for partition in partitions:
             commit = self.broker.commits.get(partition, Committed(0, ""))
@@ -355,8 +335,8 @@ class World:
         member.generation = self.generation
         member.session_until = self.seconds + SESSION_SECONDS
         member.positions = {partition: start.offset for partition, start in starts.items()}
-        if self.is_static and not gave_back:
-            member.machine.commits.wait(self.seconds + SESSION_SECONDS)
+        waits = self.is_static and not gave_back
+        member.machine.commits.wait(self.seconds + (SESSION_SECONDS if waits else 0.0))
         member.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now())
         for partition in partitions:
             log = self.broker.receipts.get(partition, [])
