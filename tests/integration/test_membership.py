@@ -1,9 +1,12 @@
 """Replicas that come, leave, die and sleep while events are held: others go on, and nobody bills twice."""
 
+import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from tests.brokers import Broker, MakeTopic
 from tests.integration.books import usages
@@ -12,6 +15,7 @@ from tests.waiting import eventually
 
 EVENTS = 20_000
 STRIKE_AT = 4_000
+MORE = 3_000
 SMALL = {"batch__max_events": 150}
 """Two meters bill twice as fast: smaller batches make the work last."""
 
@@ -113,3 +117,62 @@ async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
 
         await eventually(all_released, 30, "the sleeper knows that its events are not its own any more")
         assert (await sandbox.totals())["requests"] == 0
+
+
+async def test_three_replicas_restarted_one_after_the_other_under_load_go_on_through_ten_rebalances(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """M9, and an upgrade as it is done: every restart is two rebalances, a member that only looks in makes the rest.
+    All the while events end, and a window is never read from its beginning again by whoever has it already."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await place.start_sandbox({**SLOW, "seconds": 0.4})
+        meters = [await place.start_meter(**SMALL) for _ in range(3)]
+        await everybody_has_partitions(meters)
+        started, billed = time.monotonic(), [0]
+
+        for turn in range(5):
+            await place.produce(usages(MORE, first=turn * MORE))
+            await place.strike_moment(billed[-1] + 1, (turn + 1) * MORE)
+            if turn < 3:
+                old = meters.pop(0)
+                await old.program.stop()
+                meters.append(await place.start_meter(**SMALL))
+            else:
+                await look_in(place)
+            await everybody_has_partitions(meters)
+            billed.append((await place.sandbox.totals())["usages"])
+
+        assert billed == sorted(set(billed))
+        assert time.monotonic() - started < 60
+        await place.everything_ended()
+        await place.books_balance()
+        read = sum(line["receipts"] for line in events_in_logs(meters, "window.filled"))
+        assert read < 3 * 5 * MORE / SMALL["batch__max_events"]
+
+
+async def everybody_has_partitions(meters: list[Meter]) -> None:
+    """The four of the topic are shared, and nobody has none."""
+
+    async def shared() -> bool:
+        shares = [len(await meter.partitions()) for meter in meters]
+        return sum(shares) == 4 and all(shares)
+
+    await eventually(shared, 30, "every meter has partitions")
+
+
+async def look_in(place: Installation) -> None:
+    """Somebody joins the group, and leaves it again once it has been given a partition: two rebalances."""
+    visitor = AIOKafkaConsumer(
+        place.topic, bootstrap_servers=place.servers, group_id=place.group, enable_auto_commit=False
+    )
+    await visitor.start()
+    try:
+        await eventually(visitor.assignment, 30, "the visitor has partitions")
+    finally:
+        await visitor.stop()
+
+
+def events_in_logs(meters: list[Meter], event: str) -> list[dict[str, int]]:
+    """Every line of that name that these have logged."""
+    lines = [json.loads(line) for meter in meters for line in meter.program.log.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]

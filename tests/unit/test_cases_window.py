@@ -23,6 +23,23 @@ def commit(driver: Driver) -> None:
 # Window and receipts
 
 
+def test_w1_after_more_time_than_the_window_covers_nothing_is_skipped_or_billed_again() -> None:
+    """Down for two days: what was billed above the commit is recognised all the same, and what came since is billed."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.bill()
+    assert driver.kept.commits == {}
+    later = Driver(kept=driver.kept, at=driver.seconds + 2 * 86_400.0)
+    later.assign(0, fill=False)
+    later.fill(0, tail_offset=len(driver.kept.receipts[0]))
+    later.feed(0, *records(0, 6))
+    flush(later)
+    assert [keys(batch) for batch in later.sends] == [["k3", "k4", "k5"]]
+    later.bill()
+    assert later.ends() == {"consumed": 6, "accepted": 3, "duplicate": 3}
+    assert later.position() == 6
+
+
 def test_w2_a_dead_letter_is_no_reason_to_skip_its_id() -> None:
     """Parked, committed, restarted: the corrected event with the same id is billed."""
     driver = Driver(0)
@@ -51,6 +68,26 @@ def test_w3_only_ones_own_receipts_count(field: str) -> None:
     own.feed(0, record(3, "k1"))
     flush(own)
     assert own.sends == []
+
+
+def test_w4_a_zombies_receipt_that_comes_too_late_costs_a_repeat_and_nothing_more() -> None:
+    """The new owner has read the tail already: it sends the same keys again, which the provider knows. Whoever comes
+    after it reads both receipts, and nothing stands in for an event that has no end."""
+    zombie = Driver(0)
+    zombie.feed(0, *records(0, 3))
+    zombie.answer()
+    owner = zombie.killed(0)
+    zombie.write()
+    owner.feed(0, *records(0, 3))
+    flush(owner)
+    assert [keys(batch) for batch in owner.sends] == [["k0", "k1", "k2"]]
+    owner.bill()
+    commit(owner)
+    assert (owner.ends(), owner.position()) == ({"consumed": 3, "accepted": 3}, 3)
+    heir = owner.killed(0)
+    heir.feed(0, *records(3, 6))
+    heir.bill()
+    assert heir.ends() == {"consumed": 3, "accepted": 3}
 
 
 def test_w5_a_receipt_that_kafka_does_not_take_is_split() -> None:

@@ -74,6 +74,20 @@ async def test_a_commit_out_of_retention_is_loud() -> None:
     assert [line["records"] for line in lines if line["event"] == "records.lost"] == [2]
 
 
+async def test_a_group_whose_offsets_have_expired_is_refused_and_does_not_begin_anew() -> None:
+    """L8: after a long stop the broker has forgotten the commits: nobody bills the whole retention once more."""
+    world = World()
+    world.produce("a", "b")
+    before, after = Process(world), Process(world, start_from="refuse")
+    async with before.running():
+        await before.ended()
+    world.group.commits.clear()
+    with pytest.raises(NoStartingPoint, match="say where to start"):
+        async with after.running() as task:
+            await after.until(task.done, "refused")
+    assert after.machine.counts.consumed == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(30, "30 seconds old"), (150, "2 minutes old"), (90 * 60, "90 minutes old"), (5 * 86_400, "5 days old")],

@@ -83,6 +83,29 @@ def test_p5_all_that_was_refused_is_parked_and_the_good_ones_are_billed() -> Non
     assert driver.machine.gate.state() == "ok"
 
 
+def test_p5_good_events_of_other_partitions_go_on_while_one_producer_sends_nothing_but_bad_ones() -> None:
+    """Each partition has its own share, and what is accepted shows whose fault the refusals are: they are parked."""
+    driver = Driver(0, 1)
+    bad = good = 0
+    until = driver.seconds + 120.0
+    while driver.machine.counts.accepted < 200:
+        assert driver.seconds < until, driver.ends()
+        if 0 not in driver.actions.paused:
+            driver.feed(0, *(record(bad + n, f"bad{bad + n}", customerRef=f"cus_bad{n}") for n in range(5)))
+            bad += 5
+        if 1 not in driver.actions.paused:
+            driver.feed(1, record(good, f"good{good}"), record(good + 1, f"good{good + 1}"))
+            good += 2
+        while driver.sends:
+            named = {at: "no" for at, key in enumerate(keys(driver.sends[0])) if key.startswith("bad")}
+            driver.answer(Rejected(named, "no such field") if named else None)
+            driver.write()
+        driver.pass_time(0.2)
+    assert driver.position(1) >= 198
+    assert len(driver.reasons()) > 200
+    assert set(driver.reasons()) == {"rejected"}
+
+
 def test_filters_narrow_each_other() -> None:
     """One reason of one customer; nothing given means nothing."""
     driver = Driver(0)
