@@ -253,6 +253,16 @@ def test_every_test_that_the_guarantees_name_exists() -> None:
     assert [f"{file}::{name}" for file, name in told if name not in functions(ROOT / "tests" / file)] == []
 
 
+def test_every_case_and_every_story_has_a_test() -> None:
+    """No interleaving that broke some design is without its row, and no row without a test."""
+    last = {"C": 8, "M": 11, "W": 10, "I": 4, "P": 10, "L": 8, "S": 5, "T": 5}
+    cases = [f"{letter}{number}" for letter, end in last.items() for number in range(1, end + 1)]
+    stories = [str(number) for number in (*range(1, 12), 14, 15)]
+    rows = re.findall(r"^\| ([A-Z]?[0-9]+) \|.*\| (.*) \|$", DELIVERY.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [number for number, _ in rows] == cases + stories
+    assert [number for number, shown in rows if "::test_" not in shown] == []
+
+
 def functions(file: Path) -> set[str]:
     """The names of all functions in a file; none when it does not exist."""
     tree = ast.parse(file.read_text(encoding="utf-8") if file.exists() else "")
