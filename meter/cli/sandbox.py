@@ -50,6 +50,8 @@ def sandbox(
     from meter.sandbox.server import CannotListenError, address, listen
     from meter.sandbox.store import CannotOpenError, Store
 
+    if key is not None and not key.strip():
+        raise UserMistake("--key must not be empty; without it any key is accepted")
     first_faults = _read_faults(faults) if faults else []
     try:
         knobs = read_knobs(config_file(config), os.environ)

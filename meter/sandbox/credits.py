@@ -10,7 +10,7 @@ from meter.sandbox.errors import ProviderError
 from meter.sandbox.ledger import Credit
 from meter.sandbox.payments import CURRENCY
 from meter.sandbox.purchasing import woken
-from meter.sandbox.shapes import Reading
+from meter.sandbox.shapes import Reading, whole
 from meter.sandbox.store import Store
 
 MAX_GRANT = 10**12
@@ -30,7 +30,7 @@ class Credits:
         credits_left = self._ledger.balance(call.environment, reference)
         major = credits_left / CREDITS_PER_MINOR_UNIT / 100
         display = {
-            "amountMajor": major,
+            "amountMajor": whole(major),
             "currency": CURRENCY,
             "formatted": f"${major:,.2f}",
             "exchangeRate": 1,

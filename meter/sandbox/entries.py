@@ -4,6 +4,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from meter.sandbox.shapes import whole
+
 CREDIT_PLAN_TYPES = ("usage-based", "hybrid")
 CREDITS_PER_MINOR_UNIT = 100
 """A hundred credits are a cent."""
@@ -63,7 +65,7 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
     description: str | None = None
     type: str = "recurring"
     status: str = "active"
-    price: float = 0
+    price: int | float = 0
     currency: str = "USD"
     billing_cycle: str | None = None
     billing_model: str | None = None
@@ -71,10 +73,10 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
     limit: int | None = None
     credits_per_unit: int | None = None
     default: bool = False
-    setup_fee: float | None = None
-    trial_days: float | None = None
-    access_expiry_days: float | None = None
-    max_active_users: float | None = None
+    setup_fee: int | float | None = None
+    trial_days: int | float | None = None
+    access_expiry_days: int | float | None = None
+    max_active_users: int | float | None = None
     rollover_unused_units: bool | None = None
     hidden: bool | None = None
     auto_renew: bool | None = None
@@ -126,7 +128,7 @@ class Plan(msgspec.Struct, rename="camel", omit_defaults=True):
         """Of so many units used in a period, those beyond what is included, and what they cost in minor units."""
         if self.type == "hybrid" or self.is_post_paid:
             over = max(used - self.included_units, 0)
-            return over, over * (self.credits_per_unit or 0) / CREDITS_PER_MINOR_UNIT
+            return over, whole(over * (self.credits_per_unit or 0) / CREDITS_PER_MINOR_UNIT)
         return (max(used - self.allowance_units, 0) if self.allowance_units else 0), 0
 
     @property

@@ -4,12 +4,13 @@ from meter.sandbox.entries import CREDITS_PER_MINOR_UNIT, Intent, Plan, Purchase
 from meter.sandbox.errors import iso
 from meter.sandbox.periods import moment_of, period_end
 from meter.sandbox.references import new_reference
+from meter.sandbox.shapes import MAX_WHOLE
 
 CURRENCY = "USD"
 """The provider's default currency: plans are priced in it, other currencies are pricing options."""
 
-MAX_AMOUNT = 2**53
-"""In minor units; beyond it, the provider's numbers are no longer whole."""
+MAX_AMOUNT = MAX_WHOLE
+"""In minor units."""
 
 
 def price(plan: Plan) -> int:

@@ -11,9 +11,9 @@ from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.paging import page
 from meter.sandbox.payments import CURRENCY
 from meter.sandbox.references import new_reference
-from meter.sandbox.shapes import Reading
+from meter.sandbox.shapes import MAX_WHOLE, Reading
 
-MAX_COUNT = 2**53
+MAX_COUNT = MAX_WHOLE
 MAX_CREDITS_PER_UNIT = 10**9
 
 TYPES = ("recurring", "usage-based", "one-time", "hybrid")

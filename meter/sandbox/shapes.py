@@ -7,10 +7,18 @@ from meter.sandbox.errors import Issue, invalid
 
 Path = tuple[str | int, ...]
 
+MAX_WHOLE = 2**53
+"""Beyond it, the provider's numbers are no longer whole."""
+
 
 def utf16_units(text: str) -> int:
     """The length of `text` as the provider (JavaScript) counts it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def whole(value: float) -> int | float:
+    """The number as JavaScript writes it: a whole one without a point, which strict readers would not take for one."""
+    return int(value) if abs(value) <= MAX_WHOLE and value == int(value) else float(value)
 
 
 def kind_of(value: object) -> str:
@@ -86,7 +94,7 @@ class Reading:
         if low is not None and value < low:
             self._bound(name, "too_small", "number", low)
             return None
-        return float(value)
+        return whole(value)
 
     def integer(self, name: str, low: int, high: int, *, required: bool = False) -> int | None:
         """An integer within bounds; `1.0` is one, since the provider's numbers are JavaScript's."""

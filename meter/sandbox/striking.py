@@ -176,9 +176,11 @@ _WORDS = {
 
 
 def _one_result_less(answer: Answer) -> Answer:
-    """A bulk answer without its last result; any other answer without its `success`."""
+    """A bulk answer without its last result, a list without its last entry; any other answer without its `success`."""
     body = msgspec.json.decode(answer.body)
-    if isinstance(body.get("results"), list):
+    if isinstance(body, list):
+        body = body[:-1]
+    elif isinstance(body.get("results"), list):
         body["results"] = body["results"][:-1]
     else:
         body.pop("success", None)

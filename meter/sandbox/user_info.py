@@ -8,7 +8,7 @@ from meter.sandbox.entries import Customer, Purchase
 from meter.sandbox.errors import ProviderError, iso
 from meter.sandbox.limits import Limits
 from meter.sandbox.sessions import Sessions, url
-from meter.sandbox.shapes import Reading
+from meter.sandbox.shapes import Reading, whole
 from meter.sandbox.store import Store
 
 
@@ -62,7 +62,7 @@ class UserInfo:
         used = self._limits.used(call, purchase)
         remaining = self._limits.remaining(call, purchase)
         total = used + remaining
-        percent = round(100 * used / total, 2) if total else None
+        percent = whole(round(100 * used / total, 2)) if total else None
         return {"used": used, "remaining": remaining, "total": total, "percentUsed": percent}
 
 

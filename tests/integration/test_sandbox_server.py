@@ -261,6 +261,11 @@ def test_a_port_in_use_is_one_sentence() -> None:
         assert f"port {port}: " in _refused("--port", port)
 
 
+def test_a_key_that_is_empty_is_one_sentence() -> None:
+    """An unset variable must not lock everybody out, nor let everybody in."""
+    assert "--key must not be empty" in _refused("--port", "0", "--key", "")
+
+
 def test_a_data_file_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     """A folder that is missing, no database, a sandbox's in use, another program's database: exit 2."""
     other = tmp_path / "other"

@@ -114,6 +114,15 @@ async def test_wrong_results_is_one_short() -> None:
         assert await kept(client) == ["a", "b"]
 
 
+async def test_an_answer_that_is_a_list_is_one_short_as_well() -> None:
+    """The catalogue of events is the only one."""
+    path = "/v1/sdk/webhooks/event-types"
+    async with client_of() as client:
+        whole = (await client.get(path)).json()
+        await put(client, {"route": path, "kind": "wrong_results"})
+        assert (await client.get(path)).json() == whole[:-1]
+
+
 async def test_malformed_is_no_json() -> None:
     """200 with half a body, after recording."""
     async with client_of() as client:

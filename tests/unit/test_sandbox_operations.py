@@ -1,5 +1,6 @@
 """The provider's own description of its operations, walked one by one."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 
@@ -10,8 +11,8 @@ from meter.sandbox.knobs import Knobs
 from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
-from tests.operations import OPERATIONS, Operation, World, named, world_of
-from tests.sandboxes import PRODUCT, plan_of
+from tests.operations import NAMES, OPERATIONS, Operation, World, named, world_of
+from tests.sandboxes import PRODUCT, client_of, plan_of
 from tests.schemas import faults
 
 
@@ -34,6 +35,20 @@ async def test_an_operation_is_as_described(operation: Operation, world: World) 
     assert list(faults(answer.json(), operation.get("response", {}))) == []
     # The description calls every field that holds an object required, which the real provider does not.
     assert [fault for fault in faults(body, operation.get("request", {})) if not _is_overstated(fault, operation)] == []
+
+
+async def test_whole_numbers_are_written_without_a_point() -> None:
+    """As JavaScript writes them, after a restart as well: strict readers take 4900.0 for no whole amount."""
+    with closing(Store()) as store:
+        async with world_of(store) as world:
+            await plan_of(world.client, name="Metered", type="hybrid", price=900.0, limit=1, creditsPerUnit=150)
+            first = [(await world.ask(name)).text for name in NAMES if name.startswith("GET ")]
+        async with client_of(store) as client:
+            again = World(client, world.names)
+            answers = [*first, *[(await again.ask(name)).text for name in NAMES]]
+    assert '"price":4900,' in "".join(answers)
+    assert '"price":900,' in "".join(answers)
+    assert [found for text in answers for found in re.findall(r'"\w+":-?\d+\.0[,}]', text)] == []
 
 
 def _is_overstated(fault: str, operation: Operation) -> bool:
