@@ -66,6 +66,8 @@ def sandbox(
         key="the one given" if key else "any",
         faults=len(first_faults) or "none",
     )
+    if stdio:  # what waits for stdin cannot be interrupted, so signals end us at once; the store survives that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     typer.echo(welcome, err=stdio)  # on stdout a client reads nothing but its protocol
     with closing(store), listening:
         asyncio.run(_for_a_client(box, listening, key) if stdio else _until_stopped(box, listening))
@@ -84,8 +86,6 @@ async def _for_a_client(sandbox: "Sandbox", listening: socket.socket, key: str |
     from meter.sandbox.mcp.stdio import serve_stdio
     from meter.sandbox.server import address, serve
 
-    # What waits for stdin cannot be interrupted, so signals end us at once; the store survives that.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(sandbox, listening, stop))
     key = key or os.environ.get("SOLVAPAY_SECRET_KEY", "")
