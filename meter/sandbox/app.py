@@ -230,5 +230,6 @@ async def _unknown_path(request: Request, _: Exception) -> Response:
 
 async def _our_mistake(request: Request, error: Exception) -> Response:
     """The provider's 500 for what nobody has foreseen; Starlette raises it further, but nobody there tells of it."""
-    traceback.print_exception(error)
+    if not isinstance(error, ConnectionCutError):  # which only a server is missing for
+        traceback.print_exception(error)
     return _failed(ProviderError(500, "Internal server error"), request.url.path, 0.0)

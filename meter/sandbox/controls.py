@@ -22,16 +22,16 @@ from typing import Any
 import msgspec
 
 from meter.sandbox.calls import ENVIRONMENTS, LIVE, SANDBOX, Answer, Call, Handler
-from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.catalogue import Catalogue, Shelf
 from meter.sandbox.checkout import Checkout
-from meter.sandbox.customers import read_customer
+from meter.sandbox.customers import check_unique, read_customer
 from meter.sandbox.customers import shown as shown_customer
 from meter.sandbox.entries import Customer, Plan, Product
 from meter.sandbox.errors import Issue, ProviderError, iso
 from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
 from meter.sandbox.mishaps import Mishaps
 from meter.sandbox.paging import whole_number
-from meter.sandbox.plans import check_currency, read_plan
+from meter.sandbox.plans import check_currency, read_plan, replacing
 from meter.sandbox.products import read_product
 from meter.sandbox.products import shown as shown_product
 from meter.sandbox.purchasing import Purchasing
@@ -129,7 +129,7 @@ class Controls:
         return self.show_faults(call)
 
     def put_customers(self, call: Call) -> Answer:
-        """Customers under given references; one that exists is replaced."""
+        """Customers under given references; one that exists is replaced. An email is one customer's only (409)."""
         bodies, many = _one_or_many(call)
         issues: list[Issue] = []
         read: dict[int, list[Customer]] = {SANDBOX: [], LIVE: []}
@@ -137,6 +137,8 @@ class Controls:
             reading = Reading({"email": f"{_text(body, 'reference')}@example.com", **_fields(body)}, path, issues)
             environment, reference = _place(reading)
             read[environment].append(read_customer(reading, call.now, reference))
+        for environment, customers in read.items():
+            _check_new_names(self._catalogue[environment], customers)
         for environment, customers in read.items():
             self._catalogue.put(environment, customers)
         shown = [shown_customer(customer) for customers in read.values() for customer in customers]
@@ -153,8 +155,8 @@ class Controls:
             read.append((environment, product, _default_plan(reading, product, call.now)))
         shown = []
         for environment, product, plans in read:
-            self._catalogue.put(environment, [product])
-            self._catalogue.put(environment, plans)
+            before = self._catalogue[environment].plans_of(product.reference)
+            self._catalogue.put(environment, [product, *(each for plan in plans for each in replacing(plan, before))])
             shown.append(shown_product(product, self._catalogue[environment]))
         return Answer.of(201, shown if many else shown[0])
 
@@ -171,6 +173,15 @@ class Controls:
             raise ProviderError(404, "Customer, product or plan not found")
         purchase = Purchasing(self._catalogue).begin(environment, customer_ref, plan, call.now, paid=plan.price > 0)
         return Answer.of(201, {"reference": purchase.reference})
+
+
+def _check_new_names(shelf: Shelf, customers: Sequence[Customer]) -> None:
+    """What is unique of a customer is so among those given as well. Raises ProviderError (409)."""
+    given = Shelf()
+    for customer in customers:
+        check_unique(shelf, customer)
+        check_unique(given, customer)
+        given.place(customer)
 
 
 def _default_plan(product_body: Reading, product: Product, now: float) -> list[Plan]:

@@ -34,7 +34,7 @@ class Customers:
             customer = msgspec.structs.replace(customer, reference=reserved.gives)
         elif earlier is not None:
             customer = _link(earlier, customer.external_ref)
-        _check_unique(shelf, customer)
+        check_unique(shelf, customer)
         self._catalogue.put(call.environment, [customer, *([reserved] if reserved else [])])
         return Answer.of(201, self._shown(call, customer))
 
@@ -50,7 +50,7 @@ class Customers:
             linked = earlier.external_ref or customer.external_ref
             customer = msgspec.structs.replace(earlier, external_ref=linked)
         if customer != earlier:
-            _check_unique(shelf, customer)
+            check_unique(shelf, customer)
             self._catalogue.put(call.environment, [customer])
         return Answer.of(200, {**self._shown(call, customer), "created": earlier is None})
 
@@ -82,7 +82,7 @@ class Customers:
         ):
             raise ProviderError(409, f"Customer with reference {customer.reference} already has another externalRef")
         changed = msgspec.structs.replace(customer, **fields)
-        _check_unique(shelf, changed)
+        check_unique(shelf, changed)
         self._catalogue.put(call.environment, [changed])
         return Answer.of(200, self._shown(call, changed))
 
@@ -134,7 +134,7 @@ def _link(earlier: Customer, external_ref: str | None) -> Customer:
     return msgspec.structs.replace(earlier, external_ref=external_ref)
 
 
-def _check_unique(shelf: Shelf, customer: Customer) -> None:
+def check_unique(shelf: Shelf, customer: Customer) -> None:
     """Email and externalRef belong to one customer. Raises ProviderError (409)."""
     same_email = shelf.customers_by_email.get(customer.email.lower())
     if same_email is not None and same_email.reference != customer.reference:

@@ -1,5 +1,6 @@
 """Plans over REST: made, changed and deleted under their product, which has at most one default plan."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -67,9 +68,7 @@ class Plans:
         """Keep the plan; if it is the default one, it is so in place of the one before."""
         check_plan(plan)
         shelf = self._catalogue[call.environment]
-        others = [other for other in shelf.plans_of(plan.product_ref) if other.reference != plan.reference]
-        replaced = [msgspec.structs.replace(other, default=False) for other in others if plan.default and other.default]
-        self._catalogue.put(call.environment, [*replaced, plan])
+        self._catalogue.put(call.environment, replacing(plan, shelf.plans_of(plan.product_ref)))
         return shown_plan(plan)
 
     def _plan(self, call: Call) -> Plan:
@@ -147,6 +146,12 @@ def _fields(body: Reading, *, named: bool) -> dict[str, Any]:
         "max_active_users": body.number("maxActiveUsers", low=0),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def replacing(plan: Plan, before: Iterable[Plan]) -> list[Plan]:
+    """The plan, and what its coming changes of the product's plans before: there is one default plan."""
+    replaced = [other for other in before if plan.default and other.default and other.reference != plan.reference]
+    return [*(msgspec.structs.replace(other, default=False) for other in replaced), plan]
 
 
 def check_plan(plan: Plan) -> None:

@@ -101,6 +101,36 @@ async def test_given_references_are_known_to_the_provider() -> None:
         ]
 
 
+async def test_a_given_plan_is_the_only_default_plan() -> None:
+    """Of a product that had another, as the demo data's has; the plan given again is the one that counts."""
+    async with client_of(demo_data=True) as client:
+        for free_units in (7, 9):
+            given = {"reference": PRODUCT, "plan": {"freeUnits": free_units}}
+            plans = (await client.post("/sandbox/products", json=given)).json()["plans"]
+            assert [plan["freeUnits"] for plan in plans if plan["default"]] == [free_units]
+        await client.post("/sandbox/customers", json={"reference": CUSTOMER})
+        assert await remaining(client) == 9
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        ({"email": "A@example.com"}, 409),
+        ({"email": "b@example.com", "externalRef": "one"}, 409),
+        ({"email": "b@example.com", "externalRef": "two"}, 201),
+        ({"email": "A@example.com", "environment": "live"}, 201),
+    ],
+)
+async def test_given_customers_share_no_name(second: dict[str, str], status: int) -> None:
+    """Whether they come one after the other or together: nobody could be found under it."""
+    first = {"reference": "cus_a", "email": "a@example.com", "externalRef": "one"}
+    second = {"reference": "cus_b", **second}
+    for bodies in ([[first], [second]], [[first, second]]):
+        async with client_of() as client:
+            answers = [await client.post("/sandbox/customers", json=body) for body in bodies]
+            assert answers[-1].status_code == status
+
+
 async def test_many_can_be_given_at_once_and_again() -> None:
     """A list is taken whole; giving it a second time changes nothing."""
     customers = [{"reference": f"cus_{number}"} for number in range(3)]
