@@ -17,7 +17,7 @@ _INSERT = """INSERT INTO credits
 
 
 class Credit(NamedTuple):
-    """One change: `amount` is signed, `balance` is what it led to, `kind` is GRANT or USAGE."""
+    """One change: `amount` is signed, `balance` is what it led to, `kind` is GRANT, TOPUP, USAGE or REFUND."""
 
     environment: int
     customer_ref: str

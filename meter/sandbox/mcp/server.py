@@ -20,7 +20,9 @@ from meter.sandbox.mcp.tools import ENDPOINT, Tool, tools
 from meter.sandbox.renewals import Renewals
 from meter.sandbox.striking import MALFORMED, Connection, ConnectionCutError, FaultError, Route, Striker
 
-NAME = "meter-sandbox"
+NAME, VERSION = "meter-sandbox", "1"
+"""What clients show; the version is that of /openapi.json."""
+
 INSTRUCTIONS = "A local copy of the billing provider: its thirteen tools, with test data only."
 
 
@@ -62,6 +64,7 @@ class Tools:
 
         return Server(
             NAME,
+            version=VERSION,
             instructions=INSTRUCTIONS,
             get_tool_input_schema=self._input_schema,
             on_list_tools=list_tools,

@@ -57,7 +57,7 @@ USAGE = (
     _field("purchaseRef", text("Reference of the purchase, pur_..."), "purchaseReference"),
     _field("actionType", text(f"What happened: {', '.join(ACTION_TYPES)}; else api_call."), "action"),
     _field("units", number("integer", "How many units; else 1.", minimum=0, maximum=MAX_UNITS)),
-    _field("outcome", text("How it ended; else success.", enum=list(OUTCOMES))),
+    _field("outcome", text(f"How it ended: {', '.join(OUTCOMES)}; else success.", enum=list(OUTCOMES))),
     _field(
         "idempotencyKey",
         text("What is sent again under the same key is counted once.", maxLength=MAX_KEY_LENGTH),
@@ -128,7 +128,13 @@ _PURCHASES = (
     Tool(
         "get_purchases_by_customer",
         "The customer's purchases, the oldest first.",
-        (_CUSTOMER, Parameter("status", text("Only those of this status.", enum=list(PURCHASE_STATUSES)))),
+        (
+            _CUSTOMER,
+            Parameter(
+                "status",
+                text(f"Only those of this status: {', '.join(PURCHASE_STATUSES)}.", enum=list(PURCHASE_STATUSES)),
+            ),
+        ),
         ("GET", "/v1/sdk/purchases/customer/{customer}"),
         "customerRef",
         "customer",
@@ -138,9 +144,7 @@ _PURCHASES = (
         "cancel_renewal",
         "Cancel a purchase: a recurring one runs on to the end of its period.",
         (
-            Parameter(
-                "purchaseRef", text("Reference of the purchase, pur_...", minLength=1), ("purchaseId",), (), True
-            ),
+            Parameter("purchaseRef", _PURCHASE_SCHEMA, ("purchaseId",), required=True),
             _REASON,
         ),
         ("POST", "/v1/sdk/purchases/{purchase}/cancel"),
