@@ -18,7 +18,7 @@ from tests.sandboxes import CUSTOMER, PRODUCT
 from tests.schemas import closed, faults
 
 WITH_BODY = [operation for operation in OPERATIONS if "request" in operation]
-UNSAID: dict[str, Any] = {
+TEXTS: dict[str, Any] = {
     "customerRef": lambda _: CUSTOMER,
     "productRef": lambda _: PRODUCT,
     "email": lambda text: f"{len(text)}@example.com",
@@ -28,6 +28,8 @@ UNSAID: dict[str, Any] = {
     "timestamp": lambda _: "2026-03-14T12:00:00.000Z",
     "idempotencyKey": lambda text: text[:100],
     "description": lambda text: text[:250],
+}
+NUMBERS: dict[str, Any] = {
     **dict.fromkeys(("freeUnits", "limit"), lambda number: int(min(abs(number), 2**53))),
     "creditsPerUnit": lambda number: int(min(abs(number) + 1, 10**9)),
     **dict.fromkeys(
@@ -59,10 +61,16 @@ def good(value: Any) -> Any:
         return [good(each) for each in value]
     if not isinstance(value, dict):
         return value
-    return {
-        name: UNSAID[name](each) if name in UNSAID and not isinstance(each, dict | list) else good(each)
-        for name, each in value.items()
-    }
+    return {name: _good(name, each) for name, each in value.items()}
+
+
+def _good(name: str, value: Any) -> Any:
+    """The value under its name; metadata may have anything at all under any name."""
+    if isinstance(value, str) and name in TEXTS:
+        return TEXTS[name](value)
+    if isinstance(value, int | float) and name in NUMBERS:
+        return NUMBERS[name](value)
+    return good(value)
 
 
 def bodies(operation: Operation) -> Any:
