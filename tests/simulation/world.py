@@ -200,7 +200,6 @@ class World:
                 machine.receipt_failed(write.number, now)
         else:
             if how != "failed":
-                self._check_fault(write)
                 self.broker.write_dead_letter(write)
             if how == "ok":
                 machine.dead_letter_written(write.number, now)
@@ -245,6 +244,9 @@ class World:
             assert is_ours, "sent in an old generation"
             self.provider.receive(member.number, batch, self.seconds)
         member.writes.extend(actions.receipts)
+        for letter in actions.dead_letters:
+            if not letter.failures:  # when it is decided: before it is written somebody else may be refused the event
+                self._check_fault(letter)
         member.writes.extend(actions.dead_letters)
         if actions.commit:
             assert member.commit is None, "two commits outstanding"
