@@ -126,7 +126,8 @@ def _hint(reason: str) -> str:
 
 
 def _span(since: str, until: str) -> tuple[float, float]:
-    first, end = seconds_of(since, "--from") or 0.0, seconds_of(until, "--to") or 0.0
+    """Both as Unix seconds; Kafka knows no time before 1970."""
+    first, end = (max(0.0, seconds_of(*one) or 0.0) for one in ((since, "--from"), (until, "--to")))
     if first >= end:
         raise UserMistake(f"--from {since} is not before --to {until}")
     return first, end

@@ -1,6 +1,7 @@
 """`meter send` as a backfill on the real broker: killed half-way and run again, every line is billed once."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -51,3 +52,27 @@ async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(
 
         await eventually(all_have_ended, 30, "every line is billed, and what was sent twice recognised")
         assert (await place.sandbox.totals())["units"] == sum(1 + number // 2 for number in range(LINES))
+
+
+async def test_ctrl_c_says_where_to_go_on_and_going_on_there_sends_the_rest(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Exit 130 with the first line that may not have been sent; `--from-line` leaves out those before it."""
+    file = tmp_path / "usage.jsonl"
+    file.write_text("\n".join(json.dumps({"customerRef": "c", "units": number}) for number in range(60)))
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        stopped = place.start_program("send", ["send", str(file), "--per-second", "8"])
+
+        async def some_are_there() -> bool:
+            return len(await records_in(place.servers, place.topic)) >= 6
+
+        await eventually(some_are_there, 30, "some are in the topic")
+        stopped.signal(signal.SIGINT)
+        assert await stopped.end() == 130
+        line = re.search(r"go on with --from-line (\d+)\n", stopped.log)
+        assert line is not None, stopped.log
+        rest = place.start_program("send", ["send", str(file), "--from-line", line[1]])
+        assert await rest.end(30) == 0, rest.log
+        found = [json.loads(record.value)["units"] for record in await records_in(place.servers, place.topic)]
+        assert set(found) == set(range(60))
+        assert len(found) <= 60 + 2  # of the step that was under way

@@ -98,6 +98,11 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (["run", "--config", "nowhere.toml"], "nowhere.toml cannot be read: no such file or directory"),
         (["send", "nowhere.jsonl"], "nowhere.jsonl cannot be read: no such file or directory"),
         (["send", "-", "--topic", "a b"], "--topic 'a b' is not a topic name"),
+        (["replay", "--from", "2026-01-01"], "Missing option '--to'. (try: meter replay --help)"),
+        (["replay", "--from", "yesterday", "--to", "2026-01-01"], "--from 'yesterday' is no time: ISO 8601"),
+        (["replay", "--from", "2026-01-02", "--to", "2026-01-01"], "--from 2026-01-02 is not before --to 2026-01-01"),
+        (["replay", "--from", "0001-01-01T00:00:00+14:00", "--to", "2026-01-01"], "--beyond-provider-memory"),
+        (["replay", "--from", "2026-01-01", "--to", "2026-01-02", "--per-second", "0"], "--per-second"),
     ],
 )
 def test_a_mistake_of_the_user_is_one_sentence_and_exit_2(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -116,6 +121,7 @@ def test_a_mistake_of_the_user_is_one_sentence_and_exit_2(tmp_path: Path, argume
         (["status"], "no meter is running at http://127.0.0.1:9"),
         (["send", "events.jsonl"], f"Kafka at {NOBODY} is not reachable"),
         (["dead-letters", "list"], f"Kafka at {NOBODY} is not reachable"),
+        (["replay", "--from", "2026-01-01", "--to", "2026-01-02", "--unbilled"], f"Kafka at {NOBODY} is not reachable"),
     ],
 )
 def test_what_is_not_there_is_one_sentence_and_exit_1(tmp_path: Path, arguments: list[str], words: str) -> None:
