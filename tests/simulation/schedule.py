@@ -44,6 +44,8 @@ def settle(world: World) -> None:
         world.join()
     fresh = 1000
     for _ in range(SETTLING_ROUNDS):
+        if any(world.seconds >= member.session_until for member in world.members):
+            world.rebalance()  # the broker has dropped it, and it joins again
         for member in world.members:
             _calm(world, member)
         world.pass_time(2.0)
