@@ -61,8 +61,9 @@ billing/               the provider behind those edges
   rest.py                as REST frames them
   mcp.py                 as MCP frames them
   mcp_answers.py         what MCP answers, put as REST would
-  transport.py           connections, each request on one of them once
+  exchange.py            one request to the provider, as bytes
   sending.py             how far a request has got, and whether it may go on
+  sockets.py             connections, each request on one of them once
   wire.py                one connection, and no byte of it late
   reply.py               one response, from its pieces
   answers.py             what an answer means

@@ -7,7 +7,8 @@ MeterError
 │   └── Replaced           another process has joined under our own name
 ├── CommandFailed        say it in one sentence, exit 1
 ├── Unavailable          wait and try again: the other side is away
-│   └── Unauthenticated    it is there, but does not accept who we are
+│   ├── Unauthenticated    it is there, but does not accept who we are
+│   └── NotConnected       nothing can have reached it: its answer is not missed
 ├── Redelivered          forget it: the partition is no longer ours, its events come again
 ├── LostRange            go on at the log's start and say what is missing
 ├── RecordTooLarge       make the record smaller: split or cut it
@@ -51,6 +52,10 @@ class Unavailable(MeterError):
 
 class Unauthenticated(Unavailable):
     """The other side is there and refuses our credentials; a new try helps once somebody mends them."""
+
+
+class NotConnected(Unavailable):
+    """No connection came about, so the other side has surely heard nothing of what it was to be told."""
 
 
 class Redelivered(MeterError):

@@ -6,6 +6,7 @@ What a call looks like, and how its answer is read, is its `Framing`'s business:
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -13,24 +14,26 @@ import httpx
 
 from meter import __version__
 from meter.billing.answers import bulk_outcome, limits_outcome
+from meter.billing.exchange import Connections, Target
 from meter.billing.limits_outcome import LimitsOutcome, LimitsUnavailable
 from meter.billing.provider_error import one_line
-from meter.billing.sending import EXTENSION, Sending
-from meter.billing.transport import SocketTransport
+from meter.billing.reply import Reply
+from meter.billing.sending import Sending
+from meter.billing.sockets import Sockets
 from meter.clock import Clock, SystemClock
-from meter.errors import BadConfiguration
+from meter.errors import BadConfiguration, NotConnected, Unavailable
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, TryAgain
 
 MAX_CONNECT_SECONDS = 3.0
 MAX_LIMITS_IN_FLIGHT = 16
-_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NO_SLOTS = nullcontext()
 
 
 class Call(NamedTuple):
     """Where a request goes, and its body."""
 
-    url: httpx.URL
-    content: bytes
+    target: Target
+    body: bytes
 
 
 class Answer(NamedTuple):
@@ -43,16 +46,20 @@ class Answer(NamedTuple):
 class Framing(Protocol):
     """How calls are put into requests, and answers taken out of responses."""
 
-    headers: httpx.Headers
-
     def bulk(self, bodies: Sequence[bytes]) -> Call:
         """The events, at least one, each a ready JSON object, as one call."""
 
     def limits(self, request: Mapping[str, object]) -> Call:
         """A limits question with all its fields."""
 
-    def read(self, response: httpx.Response) -> Answer:
-        """The provider's answer; total, whatever the bytes."""
+    def read(self, reply: Reply) -> Answer:
+        """The provider's answer; total, whatever the bytes. Raises Unavailable as `Reply.body` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    reply: Reply
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class HttpBilling:
     """The provider's interface, framed one way or the other; nothing is raised.
 
     `timeout_seconds` is one deadline for a whole call, connecting and reading included; at the deadline the
-    connection is aborted. Nothing is ever sent twice by itself: trying again is the caller's business. `transport`
+    connection is aborted. Nothing is ever sent twice by itself: trying again is the caller's business. `connections`
     is for tests; without `Sending` support in it, an incomplete request counts as sent.
     """
 
@@ -75,7 +82,7 @@ class HttpBilling:
         secret_key: str,
         timeout_seconds: float,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        connections: Connections | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -85,7 +92,7 @@ class HttpBilling:
         self._clock = clock or SystemClock()
         self._limits_slots = asyncio.Semaphore(MAX_LIMITS_IN_FLIGHT)
         connect_seconds = min(MAX_CONNECT_SECONDS, timeout_seconds / 2)
-        self._transport = transport or SocketTransport(timeout_seconds, connect_seconds, ssl_context)
+        self._connections = connections or Sockets(timeout_seconds, connect_seconds, ssl_context)
 
     async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
         """Send the events, each a ready JSON object, as one bulk call; what the provider made of it.
@@ -97,52 +104,44 @@ class HttpBilling:
         sending = Sending(may_send)
         if not sending.allowed():
             return NotSent()
-        response = await self._post(self._framing.bulk(bodies), sending)
-        if isinstance(response, _NoAnswer):
-            if sending.forbidden and not response.outcome_unknown:
+        said = await self._post(self._framing.bulk(bodies), sending)
+        if isinstance(said, _NoAnswer):
+            if sending.forbidden and not said.outcome_unknown:
                 return NotSent()
-            return TryAgain(response.detail, response.outcome_unknown)
-        status, body = self._framing.read(response)
-        wall_seconds = self._clock.now().wall_seconds
-        return bulk_outcome(status, response.headers, body, len(bodies), wall_seconds, self._secret_key)
+            return TryAgain(said.detail, said.outcome_unknown)
+        (status, body), headers = said.answer, said.reply.headers
+        return bulk_outcome(status, headers, body, len(bodies), self._clock.now().wall_seconds, self._secret_key)
 
     async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
         """Ask for a customer's limits; `request` is passed on as it is. At most 16 of these are under way."""
-        call = self._framing.limits(request)
-        try:
-            async with asyncio.timeout(self._timeout_seconds), self._limits_slots:
-                response = await self._post(call, Sending(lambda: True))
-        except TimeoutError:  # while waiting for a slot
-            response = self._too_late(Sending(lambda: True))
-        if isinstance(response, _NoAnswer):
-            return LimitsUnavailable(response.detail)
-        status, body = self._framing.read(response)
-        return limits_outcome(status, response.headers, body, self._clock.now().wall_seconds, self._secret_key)
+        said = await self._post(self._framing.limits(request), Sending(_always), self._limits_slots)
+        if isinstance(said, _NoAnswer):
+            return LimitsUnavailable(said.detail)
+        (status, body), headers = said.answer, said.reply.headers
+        return limits_outcome(status, headers, body, self._clock.now().wall_seconds, self._secret_key)
 
     async def close(self) -> None:
         """Close the idle connections."""
-        await self._transport.aclose()
+        await self._connections.close()
 
-    async def _post(self, call: Call, sending: Sending) -> httpx.Response | _NoAnswer:
-        extensions, headers = {EXTENSION: sending}, self._framing.headers
-        request = httpx.Request("POST", call.url, headers=headers, content=call.content, extensions=extensions)
+    async def _post(
+        self, call: Call, sending: Sending, slots: AbstractAsyncContextManager[None] = _NO_SLOTS
+    ) -> _Answered | _NoAnswer:
+        target, body = call
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._transport.handle_async_request(request)
-                await response.aread()
-                return response
+            async with asyncio.timeout(self._timeout_seconds), slots:
+                reply = await self._connections.exchange(target.origin, target.head(body), body, sending)
+            return _Answered(reply, self._framing.read(reply))
         except TimeoutError:
-            return self._too_late(sending)
-        except _NOTHING_SENT as error:
-            return _NoAnswer(self._said(error), outcome_unknown=False)
-        except httpx.HTTPError as error:
-            return _NoAnswer(self._said(error), sending.complete)
+            return _NoAnswer(f"no answer within {self._timeout_seconds:g} s", sending.complete)
+        except NotConnected as error:
+            return _NoAnswer(one_line(str(error), self._secret_key), outcome_unknown=False)
+        except Unavailable as error:
+            return _NoAnswer(one_line(str(error), self._secret_key), sending.complete)
 
-    def _too_late(self, sending: Sending) -> _NoAnswer:
-        return _NoAnswer(f"no answer within {self._timeout_seconds:g} s", sending.complete)
 
-    def _said(self, error: Exception) -> str:
-        return one_line(str(error) or type(error).__name__, self._secret_key)
+def _always() -> bool:
+    return True
 
 
 def joined(opening: bytes, bodies: Sequence[bytes], closing: bytes) -> bytes:

@@ -9,12 +9,13 @@ import itertools
 import ssl
 from collections.abc import Mapping, Sequence
 
-import httpx
 import msgspec
 
 from meter.billing.calling import Answer, Call, HttpBilling, address, common_headers, joined
+from meter.billing.exchange import Connections, Target
 from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome
 from meter.billing.mcp_answers import rest_answer
+from meter.billing.reply import Reply
 from meter.clock import Clock
 
 PROTOCOL_VERSION = "2025-06-18"
@@ -36,13 +37,13 @@ class McpBilling(HttpBilling):
         secret_key: str,
         timeout_seconds: float,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        connections: Connections | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Clock | None = None,
     ) -> None:
         framing = _McpFraming(mcp_url, secret_key)
         super().__init__(
-            framing, secret_key, timeout_seconds, transport=transport, ssl_context=ssl_context, clock=clock
+            framing, secret_key, timeout_seconds, connections=connections, ssl_context=ssl_context, clock=clock
         )
 
     async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
@@ -55,22 +56,22 @@ class McpBilling(HttpBilling):
 
 class _McpFraming:
     def __init__(self, mcp_url: str, secret_key: str) -> None:
-        self._url = address("billing.mcp_url", mcp_url)
+        url = address("billing.mcp_url", mcp_url)
         self._ids = itertools.count(1)
         said = {
             "X-API-Key": secret_key,
             "Accept": "application/json, text/event-stream",
             "MCP-Protocol-Version": PROTOCOL_VERSION,
         }
-        self.headers = httpx.Headers(common_headers(secret_key) | said)
+        self._target = Target(url, common_headers(secret_key) | said)
 
     def bulk(self, bodies: Sequence[bytes]) -> Call:
         opening = _OPENING % (next(self._ids), b"record_bulk_usage") + b'{"events":['
-        return Call(self._url, joined(opening, bodies, b"]}}}"))
+        return Call(self._target, joined(opening, bodies, b"]}}}"))
 
     def limits(self, request: Mapping[str, object]) -> Call:
         opening = _OPENING % (next(self._ids), b"check_limits")
-        return Call(self._url, opening + msgspec.json.encode(request) + b"}}")
+        return Call(self._target, opening + msgspec.json.encode(request) + b"}}")
 
-    def read(self, response: httpx.Response) -> Answer:
-        return rest_answer(response.status_code, response.headers, response.content)
+    def read(self, reply: Reply) -> Answer:
+        return rest_answer(reply.status, reply.headers, reply.body)

@@ -7,6 +7,8 @@ import httpx
 import msgspec
 
 from meter.billing.calling import Answer, Call, HttpBilling, address, common_headers, joined
+from meter.billing.exchange import Connections, Target
+from meter.billing.reply import Reply
 from meter.clock import Clock
 
 _PREFIX = "/v1/sdk"
@@ -21,13 +23,13 @@ class RestBilling(HttpBilling):
         secret_key: str,
         timeout_seconds: float,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        connections: Connections | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Clock | None = None,
     ) -> None:
         framing = _RestFraming(base_url, secret_key)
         super().__init__(
-            framing, secret_key, timeout_seconds, transport=transport, ssl_context=ssl_context, clock=clock
+            framing, secret_key, timeout_seconds, connections=connections, ssl_context=ssl_context, clock=clock
         )
 
 
@@ -36,16 +38,16 @@ class _RestFraming:
         root = base_url.rstrip("/")
         root = root if root.endswith(_PREFIX) else root + _PREFIX
         address("billing.base_url", root)
-        self._bulk_url = httpx.URL(f"{root}/usages/bulk")
-        self._limits_url = httpx.URL(f"{root}/limits")
         said = {"Authorization": f"Bearer {secret_key}", "Accept": "application/json"}
-        self.headers = httpx.Headers(common_headers(secret_key) | said)
+        headers = common_headers(secret_key) | said
+        self._bulk = Target(httpx.URL(f"{root}/usages/bulk"), headers)
+        self._limits = Target(httpx.URL(f"{root}/limits"), headers)
 
     def bulk(self, bodies: Sequence[bytes]) -> Call:
-        return Call(self._bulk_url, joined(b'{"events":[', bodies, b"]}"))
+        return Call(self._bulk, joined(b'{"events":[', bodies, b"]}"))
 
     def limits(self, request: Mapping[str, object]) -> Call:
-        return Call(self._limits_url, msgspec.json.encode(request))
+        return Call(self._limits, msgspec.json.encode(request))
 
-    def read(self, response: httpx.Response) -> Answer:
-        return Answer(response.status_code, response.content)
+    def read(self, reply: Reply) -> Answer:
+        return Answer(reply.status, reply.body)

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 
-EXTENSION = "meter.sending"
-"""The key under which a `Sending` travels in the extensions of an `httpx.Request`."""
-
 
 class Sending:
     """Permission for one request, asked again before every write, and a witness of what has left.
 
     `complete` is whether the last byte may have left this process. It starts as True, the careful answer for
-    a transport that does not tell; one that does sets it to False first.
+    connections that do not tell; those that do set it to False first.
     """
 
     __slots__ = ("_may_send", "complete", "forbidden")

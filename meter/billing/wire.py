@@ -13,10 +13,9 @@ import socket
 import ssl
 import struct
 
-import httpx
-
 from meter.billing.reply import Reply
 from meter.billing.sending import Sending
+from meter.errors import Unavailable
 
 _READ_BYTES = 65536
 _FIRST_BYTES = 8192
@@ -35,7 +34,7 @@ class Wire:
     async def exchange(self, head: bytes, body: bytes, sending: Sending) -> Reply:
         """Write a request as long as `sending` allows, and read the reply; one that comes early ends the writing.
 
-        `sending.complete` tells afterwards whether the whole request has left. Whatever is raised (httpx errors,
+        `sending.complete` tells afterwards whether the whole request has left. Whatever is raised (Unavailable,
         cancellation), the connection has been aborted. Use it again only if the reply says `keep_alive`.
         """
         reply = Reply()
@@ -98,7 +97,7 @@ class Wire:
                 unsent.pop(0)
                 continue
             if not sending.allowed():
-                raise httpx.WriteError("not allowed to send any more")
+                raise Unavailable("not allowed to send any more")
             try:
                 unsent[0] = unsent[0][self._socket.send(unsent[0]) :]
             except _BLOCKED:
@@ -107,7 +106,7 @@ class Wire:
                 # a server that refuses a body answers first and then closes: the answer says more than the reset
                 self._pull(reply)
                 if not reply.complete:
-                    raise httpx.WriteError(f"the connection broke: {error.strerror}") from error
+                    raise Unavailable(f"the connection broke: {error.strerror}") from error
                 break
 
     def _pull(self, reply: Reply) -> None:
@@ -121,7 +120,7 @@ class Wire:
             except _BLOCKED:
                 return
             except OSError as error:
-                raise httpx.ReadError(f"the connection broke: {error.strerror}") from error
+                raise Unavailable(f"the connection broke: {error.strerror}") from error
             if data:
                 reply.feed(data)
             else:

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from meter.billing.exchange import Connections
 from meter.billing.limits_outcome import (
     LimitsAnswer,
     LimitsInvalid,
@@ -37,6 +38,7 @@ from meter.sandbox.knobs import Knobs
 from meter.sandbox.server import running
 from meter.sandbox.store import Store
 from meter.sandbox.striking import ConnectionCutError
+from tests.exchanges import InProcess
 from tests.fakes import FakeBilling, Fault
 
 BULK = "/v1/sdk/usages/bulk"
@@ -132,7 +134,7 @@ async def in_process_world(transport_name: str, knobs: Knobs) -> AsyncIterator[W
     with contextlib.closing(Store()) as store:
         transport = Cutting(app=Sandbox(store, key=KEY, knobs=knobs))
         async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as controls:
-            yield SandboxWorld(billing_over(transport_name, "http://sandbox", transport), controls)
+            yield SandboxWorld(billing_over(transport_name, "http://sandbox", InProcess(transport)), controls)
 
 
 @contextlib.asynccontextmanager
@@ -145,11 +147,11 @@ async def socket_world(transport_name: str, knobs: Knobs) -> AsyncIterator[World
             await billing.close()
 
 
-def billing_over(transport_name: str, url: str, transport: httpx.AsyncBaseTransport | None = None) -> Billing:
+def billing_over(transport_name: str, url: str, connections: Connections | None = None) -> Billing:
     """The daemon's transport of that name."""
     if transport_name == "mcp":
-        return McpBilling(f"{url}/mcp", KEY, 5.0, transport=transport)
-    return RestBilling(f"{url}/v1/sdk/", KEY, 5.0, transport=transport)
+        return McpBilling(f"{url}/mcp", KEY, 5.0, connections=connections)
+    return RestBilling(f"{url}/v1/sdk/", KEY, 5.0, connections=connections)
 
 
 WORLDS = {

@@ -15,6 +15,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from meter.billing.limits_outcome import LimitsAnswer
 from meter.billing.mcp import McpBilling
 from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected
+from tests.exchanges import InProcess
 
 EVENTS = [b'{"customerRef":"cus_A"}', b'{"customerRef":"cus_B","units":2}']
 LIMITS = {"withinLimits": True, "remaining": 13}
@@ -30,8 +31,8 @@ async def billing_of(server: Server[Any], *, json_response: bool, stateless: boo
     """The transport with that server behind it, in process."""
     manager = StreamableHTTPSessionManager(server, json_response=json_response, stateless=stateless)
     async with manager.run():
-        transport = httpx.ASGITransport(app=manager.handle_request)
-        yield McpBilling("http://server/mcp", "key", 5.0, transport=transport)
+        connections = InProcess(httpx.ASGITransport(app=manager.handle_request))
+        yield McpBilling("http://server/mcp", "key", 5.0, connections=connections)
 
 
 async def sent_to(server: Server[Any], *, json_response: bool = True, stateless: bool = True) -> Outcome:

@@ -37,9 +37,17 @@ class Connection:
 
     def is_given_up(self) -> bool:
         """Whether the sender's kernel has ended the connection, of which it need not tell us."""
-        sender_port, established = f":{self.socket.getpeername()[1]:04X}", "01"
+        return not self._sender()
+
+    def is_pressing(self) -> bool:
+        """Whether the sender's kernel holds bytes that it cannot deliver."""
+        return any(int(queues.partition(":")[0], 16) for queues in self._sender())
+
+    def _sender(self) -> list[str]:
+        """The queues (`sent:received`) of its end of the connection, as long as that is established."""
+        port, established = f":{self.socket.getpeername()[1]:04X}", "01"
         rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()]
-        return not any(row[1].endswith(sender_port) and row[3] == established for row in rows)
+        return [row[4] for row in rows if row[1].endswith(port) and row[3] == established]
 
 
 class RecordingServer:

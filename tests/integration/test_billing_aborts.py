@@ -255,6 +255,7 @@ async def test_the_kernel_stops_delivering_for_a_stopped_process() -> None:
     async with running(RecordingServer(read_limit_bytes=1000)) as server:
         process = await sender(server, events=300, lease=30.0, timeout=1.0)
         connection = await connection_with(server, 1000)
+        await eventually(connection.is_pressing, LIMIT_SECONDS, "the kernel holds more than it can deliver")
         process.send_signal(signal.SIGSTOP)
         await eventually(connection.is_given_up, LIMIT_SECONDS, "the kernel has given up")
         came, announced = await read_to_the_end(server, connection)

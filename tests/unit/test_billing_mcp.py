@@ -11,6 +11,7 @@ from meter.billing.mcp import McpBilling
 from meter.errors import BadConfiguration
 from meter.pipeline.buffer import ENVELOPE_BYTES
 from meter.pipeline.outcome import Accepted
+from tests.exchanges import InProcess
 
 KEY = "sk_sandbox_4711"
 
@@ -30,7 +31,7 @@ class Recorder:
 
 def billing_of(recorder: Recorder) -> McpBilling:
     """MCP with that provider in place of the network."""
-    return McpBilling("https://mcp.example.com/mcp", KEY, 5, transport=httpx.MockTransport(recorder))
+    return McpBilling("https://mcp.example.com/mcp", KEY, 5, connections=InProcess(httpx.MockTransport(recorder)))
 
 
 def sent(request: httpx.Request) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What RestBilling puts into a request, and what it makes of a transport that fails."""
+"""What RestBilling puts into a request, and what it makes of a connection that fails."""
 
 import asyncio
 import json
@@ -9,8 +9,9 @@ import pytest
 from meter.billing.calling import MAX_LIMITS_IN_FLIGHT
 from meter.billing.limits_outcome import LimitsAnswer, LimitsUnavailable
 from meter.billing.rest import RestBilling
-from meter.errors import BadConfiguration
+from meter.errors import BadConfiguration, NotConnected, Unavailable
 from meter.pipeline.outcome import Accepted, Refusal, Refused, TryAgain
+from tests.exchanges import InProcess
 
 KEY = "sk_sandbox_4711"
 ONE_ACCEPTED = {"success": True, "inserted": 1, "results": [{"reference": "usage_A"}]}
@@ -34,7 +35,7 @@ def billing_of(
     recorder: Recorder, base_url: str = "https://api.example.com", timeout_seconds: float = 5
 ) -> RestBilling:
     """REST with that provider in place of the network."""
-    return RestBilling(base_url, KEY, timeout_seconds, transport=httpx.MockTransport(recorder))
+    return RestBilling(base_url, KEY, timeout_seconds, connections=InProcess(httpx.MockTransport(recorder)))
 
 
 def yes() -> bool:
@@ -101,11 +102,8 @@ async def test_a_redirect_is_not_followed() -> None:
 @pytest.mark.parametrize(
     ("error", "unknown"),
     [
-        (httpx.ConnectError("refused"), False),
-        (httpx.ConnectTimeout("no connection"), False),
-        (httpx.WriteError("broken"), True),
-        (httpx.ReadError("reset"), True),
-        (httpx.RemoteProtocolError("not HTTP"), True),
+        (NotConnected("refused"), False),
+        (Unavailable("reset"), True),
     ],
 )
 async def test_network_trouble_is_a_value(error: Exception, unknown: bool) -> None:
@@ -116,13 +114,13 @@ async def test_network_trouble_is_a_value(error: Exception, unknown: bool) -> No
 
 
 async def test_the_deadline_is_over_everything() -> None:
-    """A transport that never answers is given up on."""
+    """A provider that never answers is given up on."""
 
     class Silent(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             return await asyncio.Future[httpx.Response]()
 
-    silent = RestBilling("http://x", KEY, 0.05, transport=Silent())
+    silent = RestBilling("http://x", KEY, 0.05, connections=InProcess(Silent()))
     assert await silent.record_bulk([b"{}"], yes) == TryAgain("no answer within 0.05 s", outcome_unknown=True)
     assert await silent.check_limits({}) == LimitsUnavailable("no answer within 0.05 s")
 
@@ -139,9 +137,10 @@ async def test_a_limits_question_is_passed_on_as_it_is() -> None:
 
 async def test_the_key_is_never_shown() -> None:
     """Neither by the object, nor when trouble repeats it."""
-    billing = billing_of(Recorder(httpx.ReadError(f"Bearer {KEY} is bad")))
+    billing = billing_of(Recorder(Unavailable(f"Bearer {KEY} is bad")))
     outcome = await billing.record_bulk([b"{}"], yes)
-    assert KEY not in f"{billing!r} {vars(billing)['_framing'].headers!r} {outcome!r}"
+    framing = vars(billing)["_framing"]
+    assert KEY not in f"{billing!r} {framing!r} {framing.bulk([b'{}'])!r} {outcome!r}"
 
 
 async def test_no_events_need_no_request() -> None:
@@ -165,7 +164,7 @@ async def test_only_so_many_limits_questions_are_under_way() -> None:
             finally:
                 under_way.remove(request)
 
-    silent = RestBilling("http://x", KEY, 0.05, transport=Silent())
+    silent = RestBilling("http://x", KEY, 0.05, connections=InProcess(Silent()))
     answers = await asyncio.gather(*(silent.check_limits({}) for _ in range(40)))
     assert answers == [LimitsUnavailable("no answer within 0.05 s")] * 40
     assert most == MAX_LIMITS_IN_FLIGHT

@@ -1,4 +1,4 @@
-"""The httpx transport of the billing provider: keeps connections alive, hands each request to one of them once."""
+"""The connections to the billing provider: kept alive, and each request handed to one of them once."""
 
 import asyncio
 import contextlib
@@ -7,32 +7,26 @@ import socket
 import ssl
 import time
 from itertools import zip_longest
-from typing import NamedTuple
 
 import httpx
 
-from meter.billing.sending import EXTENSION, Sending
+from meter.billing.exchange import Origin
+from meter.billing.reply import Reply
+from meter.billing.sending import Sending
 from meter.billing.wire import Wire
+from meter.errors import NotConnected
 
 # Node closes idle connections after 5 s; a request that meets such a close has an unknown outcome, so stay below
 IDLE_SECONDS = 4.0
 MAX_IDLE = 16
 MAX_ADDRESSES = 4
-_HEADS_END = b"\r\n\r\n"
 
 
-class _Origin(NamedTuple):
-    scheme: str
-    host: str
-    port: int | None
-
-
-class SocketTransport(httpx.AsyncBaseTransport):
+class Sockets:
     """HTTP/1.1 over connections that abort; follows no redirects, uses no proxy, sends nothing twice.
 
     `timeout_seconds` is how long the kernel may try to deliver what it was given; the deadline of a request is its
-    caller's (cancellation aborts the connection). Raises httpx.ConnectError, ConnectTimeout, WriteError, ReadError
-    and RemoteProtocolError.
+    caller's (cancellation aborts the connection).
     """
 
     def __init__(
@@ -41,28 +35,25 @@ class SocketTransport(httpx.AsyncBaseTransport):
         self._timeout_seconds = timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
         self._ssl_context = ssl_context
-        self._idle: dict[_Origin, list[Wire]] = {}
+        self._idle: dict[Origin, list[Wire]] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; `Sending` among its extensions gives and takes the permission."""
-        sending = request.extensions.get(EXTENSION) or Sending(lambda: True)
+    async def exchange(self, origin: Origin, head: bytes, body: bytes, sending: Sending) -> Reply:
+        """Send one request; raises NotConnected, Unavailable."""
         sending.complete = False
-        body = await request.aread()
-        origin = _Origin(request.url.scheme, request.url.raw_host.decode("ascii"), request.url.port)
         wire = self._idle_wire(origin) or await self._open(origin)
-        reply = await wire.exchange(_head(request), body, sending)
+        reply = await wire.exchange(head, body, sending)
         if reply.keep_alive:
             self._keep(origin, wire)
-        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
+        return reply
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close what is idle; requests under way go on."""
         for wires in self._idle.values():
             for wire in wires:
                 wire.close()
         self._idle.clear()
 
-    def _idle_wire(self, origin: _Origin) -> Wire | None:
+    def _idle_wire(self, origin: Origin) -> Wire | None:
         wires = self._idle.get(origin, [])
         while wires:
             wire = wires.pop()
@@ -71,23 +62,23 @@ class SocketTransport(httpx.AsyncBaseTransport):
             wire.close()
         return None
 
-    def _keep(self, origin: _Origin, wire: Wire) -> None:
+    def _keep(self, origin: Origin, wire: Wire) -> None:
         wires = self._idle.setdefault(origin, [])
         wire.idle_since_seconds = time.monotonic()
         wires.append(wire)
         if len(wires) > MAX_IDLE:
             wires.pop(0).close()
 
-    async def _open(self, origin: _Origin) -> Wire:
+    async def _open(self, origin: Origin) -> Wire:
         host, port = origin.host, origin.port or (443 if origin.scheme == "https" else 80)
         try:
             async with asyncio.timeout(self._connect_timeout_seconds):
                 wire = Wire(await self._connect(host, port))
                 return await self._secure(wire, host) if origin.scheme == "https" else wire
         except TimeoutError as error:
-            raise httpx.ConnectTimeout(f"no connection to {host}:{port}") from error
+            raise NotConnected(f"no connection to {host}:{port}") from error
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"no connection to {host}:{port}: {_reason(error)}") from error
+            raise NotConnected(f"no connection to {host}:{port}: {_reason(error)}") from error
 
     async def _secure(self, wire: Wire, host: str) -> Wire:
         if self._ssl_context is None:
@@ -140,9 +131,3 @@ def _alternating(addresses: list[tuple[int, tuple[object, ...]]]) -> list[tuple[
     first = [address for address in addresses if address[0] == addresses[0][0]]
     others = [address for address in addresses if address[0] != addresses[0][0]]
     return [address for pair in zip_longest(first, others) for address in pair if address is not None]
-
-
-def _head(request: httpx.Request) -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%s: %s" % header for header in request.headers.raw]
-    return b"\r\n".join(lines) + _HEADS_END
