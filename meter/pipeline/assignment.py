@@ -12,6 +12,8 @@ BLOCKED_AFTER_SECONDS = 30.0
 """One event without an end may keep ended ones behind it uncommitted this long before its partition is paused."""
 REFUSED_ALLOWANCE = 2.0
 """How far a partition may exceed its share while nothing but refused events is held."""
+ENDED_ALLOWANCE = 10.0
+"""How many shares of ended offsets it may remember behind them then: each is a number, the event itself is gone."""
 RESUME_SHARE = 0.75
 """A partition that was full takes records again when it holds this much of its share."""
 
@@ -157,13 +159,13 @@ class Assignment:
 
         Each partition has its share of the bounds and cannot use up another's: one that is blocked for ever by
         an event without an end does not stop the others. When all that is held was refused by the provider, only
-        the acceptance of a new event can tell whose fault that is: then a little more is let in.
+        the acceptance of a new event can tell whose fault that is: then a little more is let in, chunk by chunk
+        until there is something new, however much has ended behind the refused events.
         """
         if all_of_them:
             return frozenset(self._progress)
-        allowance = REFUSED_ALLOWANCE if only_refused_held else 1.0
         for partition, progress in self._progress.items():
-            fullness = self._fullness(progress) / allowance
+            fullness = self._fullness(progress, only_refused_held=only_refused_held)
             if fullness >= 1.0:
                 self._full.add(partition)
             elif fullness <= RESUME_SHARE or only_refused_held:  # a pause begun at the smaller share must not stay
@@ -179,9 +181,13 @@ class Assignment:
             if progress.blocked_seconds(steady_seconds) >= BLOCKED_AFTER_SECONDS
         }
 
-    def _fullness(self, progress: Progress) -> float:
-        share = max(1, len(self._progress))
-        return share * max(progress.load() / self._max_held_events, progress.held_bytes / self._max_held_bytes)
+    def _fullness(self, progress: Progress, *, only_refused_held: bool) -> float:
+        share, load = max(1, len(self._progress)), float(progress.load())
+        size = progress.held_bytes / self._max_held_bytes
+        if only_refused_held:
+            held, size = progress.held(), size / REFUSED_ALLOWANCE
+            load = max(held / REFUSED_ALLOWANCE, (load - held) / ENDED_ALLOWANCE)
+        return share * max(load / self._max_held_events, size)
 
 
 def held_bytes(events: Sequence[Decoded]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.simulation.member import Member
 from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.replacing import replace
-from tests.simulation.world import PARTITIONS, World
+from tests.simulation.world import MOST_POLLED, PARTITIONS, World
 
 Step = tuple[int, int, int]
 KINDS = 70
@@ -125,7 +125,7 @@ def _membership(world: World, member: Member, kind: int, a: int) -> None:
 
 def _calm(world: World, member: Member) -> None:
     for partition in list(member.positions):
-        world.poll(member, partition, 10)
+        world.poll(member, partition, MOST_POLLED)
     for _ in range(4):
         world.answer_any(member, "ok")
         world.finish_write(member, "ok")

@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 
+from meter.pipeline.assignment import REFUSED_ALLOWANCE
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome, TryAgain
 from meter.pipeline.parking import Selection
@@ -11,7 +12,7 @@ from meter.pipeline.receipt import Receipt
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note, were_given_back
 from tests.simulation.broker import Broker, Rec
-from tests.simulation.member import Member
+from tests.simulation.member import MAX_HELD_EVENTS, Member
 from tests.simulation.provider import Provider, Request
 
 WALL = 1_800_000_000.0
@@ -20,6 +21,9 @@ BILLING_TIMEOUT_SECONDS = 10.0
 HAND_OVER_SECONDS = 14.0
 STEP_SECONDS = 0.5
 PARTITIONS = 3
+MOST_POLLED = 10
+MOST_HELD_EVENTS = REFUSED_ALLOWANCE * MAX_HELD_EVENTS + PARTITIONS * MOST_POLLED
+"""A partition is paused after the chunk that fills it, not within."""
 CHOICE = Choice("earliest", WALL, PARTITIONS)
 UNKNOWN = ("cut_before", "cut_after", "late")
 
@@ -259,7 +263,7 @@ class World:
         assert actions.wake_at > self.seconds, "the machine spins: it wants to be woken for nothing"
         member.wake_at = actions.wake_at
         assert machine.counts.balanced(), machine.counts
-        assert machine.counts.held <= 60 + 20
+        assert machine.counts.held <= MOST_HELD_EVENTS
 
     # Inside
 

@@ -75,12 +75,23 @@ def test_a_blocked_partition_takes_no_new_records() -> None:
 
 
 def test_with_nothing_but_refused_events_a_little_more_is_let_in() -> None:
-    """Only a new event's acceptance can tell whose fault the refusals are; still bounded."""
+    """Only a new event's acceptance can tell whose fault the refusals are; still bounded: twice what is held."""
     one = assignment(0)
-    held = begin(one, 0, 40)
-    one.ended(0, held[1:], 0.0)
+    begin(one, 0, 40)
+    assert paused(one, 100.0) == {0}
     assert paused(one, 100.0, only_refused_held=True) == set()
     begin(one, 0, 40)
+    assert paused(one, 100.0, only_refused_held=True) == {0}
+
+
+def test_what_has_ended_behind_refused_events_keeps_no_new_event_out_for_long() -> None:
+    """An ended offset is only a number: ten times as many of them as events are remembered then, and no more."""
+    one = assignment(0)
+    held = begin(one, 0, 399)
+    one.ended(0, held[1:], 0.0)
+    assert paused(one, 100.0) == {0}
+    assert paused(one, 100.0, only_refused_held=True) == set()
+    one.ended(0, begin(one, 0, 2), 0.0)
     assert paused(one, 100.0, only_refused_held=True) == {0}
 
 

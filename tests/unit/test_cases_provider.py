@@ -95,6 +95,28 @@ def test_p6_on_a_quiet_topic_a_bad_event_waits_for_another_to_be_accepted() -> N
     assert driver.position() == 2
 
 
+def test_p6_copies_behind_a_bad_event_do_not_keep_a_new_one_out() -> None:
+    """What has ended behind it is only numbers: the new event whose acceptance tells whose fault it is gets in."""
+    driver = Driver(0, max_held_events=6)
+    driver.feed(0, record(0, "good"))
+    flush(driver)
+    driver.bill()
+    driver.feed(0, record(1, "bad"))
+    flush(driver)
+    driver.answer(REJECTED)
+    log = [*(record(offset, "good") for offset in range(2, 42)), record(42, "new")]
+    while log:
+        driver.pass_time(2.0)
+        driver.bill()
+        assert 0 not in driver.actions.paused, f"{len(log)} records are never read"
+        driver.feed(0, *log[:5])
+        del log[:5]
+    flush(driver)
+    driver.bill()
+    assert driver.reasons() == ["rejected"]
+    assert driver.position() == 43
+
+
 def test_p7_a_single_event_that_is_too_large_is_parked_and_the_others_are_billed() -> None:
     """The limit learned from it does not stay."""
     driver = Driver(0)
