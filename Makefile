@@ -57,7 +57,7 @@ bench: install ## Events per CPU second: bare consumer loop and whole pipeline
 bench-sandbox: install ## Usages per CPU second that the sandbox takes
 	.venv/bin/python -m bench.sandbox
 
-chaos: install ## Real processes, all of them killed, stopped and failing in turn: 20 seeds; results are kept
+chaos: install ## Real processes, all of them killed, stopped and failing in turn; results are kept. CHAOS=forgetful: one variant
 	.venv/bin/python -m tests.chaos $(CHAOS)
 
 simulate: install ## The machine against a model of Kafka and provider: 10,000 fault schedules in virtual time

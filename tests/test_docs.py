@@ -29,6 +29,7 @@ from meter.sandbox.endpoints import EVENT_TYPES
 from meter.sandbox.knobs import PREFIX, Knobs
 from meter.settings import load
 from tests import doc_tables
+from tests.chaos.variants import VARIANTS
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
 from tests.records import FakeRecord
 from tests.sandboxes import LIMITS, client_of
@@ -53,6 +54,15 @@ def blocks(document: Path, language: str) -> Iterator[str]:
 def test_the_readme_has_every_option_with_its_default() -> None:
     """The table is the settings model, in its order and words."""
     assert table(README, "Configuration") == doc_tables.options()
+
+
+def test_the_delivery_page_has_every_variant_of_chaos() -> None:
+    """In their order, with what the provider does and how much is played."""
+    told = [(name, provider, said_seeds) for name, provider, _, said_seeds, _ in table(DELIVERY, "Chaos")]
+    assert told == [
+        (f"`{name}`", one.says.split(";")[0].removeprefix("the provider "), f"{one.seeds} of {one.events:,} events")
+        for name, one in VARIANTS.items()
+    ]
 
 
 def test_the_readme_has_every_metric() -> None:

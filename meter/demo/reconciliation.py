@@ -10,6 +10,10 @@ from typing import Final, NamedTuple
 
 SHOWN_TOTAL: Final = 10
 """How many members of a failing set are named."""
+LOST: Final = "valid events without a row at the provider"
+BILLED_TWICE: Final = "events billed more than once"
+NEVER_PRODUCED: Final = "rows at the provider that nobody produced"
+WRONGLY_PARKED: Final = "dead letters of records that are not invalid"
 
 
 class Origin(NamedTuple):
@@ -96,16 +100,16 @@ def unbalance(counters: Mapping[str, int]) -> int:
 
 def _billing(expected: Expected, rows: list[tuple[str, Billed]]) -> Iterable[Fault]:
     times = Counter(key for key, _ in rows)
-    yield _fault("valid events without a row at the provider", expected.rows.keys() - times.keys())
-    yield _fault("events billed more than once", {key for key, count in times.items() if count > 1})
-    yield _fault("rows at the provider that nobody produced", times.keys() - expected.rows.keys())
+    yield _fault(LOST, expected.rows.keys() - times.keys())
+    yield _fault(BILLED_TWICE, {key for key, count in times.items() if count > 1})
+    yield _fault(NEVER_PRODUCED, times.keys() - expected.rows.keys())
     other = {key for key, billed in rows if key in expected.rows and billed != expected.rows[key]}
     yield _fault("rows with another customer or other units than the event", other)
 
 
 def _parking(expected: Expected, found: Found) -> Iterable[Fault]:
     yield _fault("invalid records without a dead letter", expected.parked.keys() - found.parked.keys())
-    yield _fault("dead letters of records that are not invalid", found.parked.keys() - expected.parked.keys())
+    yield _fault(WRONGLY_PARKED, found.parked.keys() - expected.parked.keys())
     other = {
         f"{_shown(origin)} is {reason}, not {expected.parked[origin]}"
         for origin, reason in found.parked.items()

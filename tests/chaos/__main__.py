@@ -1,20 +1,24 @@
-"""`make chaos`, or `python -m tests.chaos --seeds 20 --events 50000`: seeds one after the other, results kept.
+"""`make chaos`, or `python -m tests.chaos everything --seeds 20`: seeds one after the other, results kept.
 
-A seed that has its result in the folder is not played again, so that a long run can be interrupted and resumed.
+A seed that has its result in the folder is not played again, so that a long run can be interrupted and resumed. Of one
+that broke a guarantee everything is kept beside its result: logs, the provider's rows, the broker's data.
 """
 
 import argparse
 import asyncio
 import json
 import logging
+import shutil
 import sys
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from meter.localkafka import LocalKafka
 from tests.brokers import Broker
-from tests.chaos.story import Result, play
+from tests.chaos.story import play
+from tests.chaos.variants import VARIANTS, Variant
+from tests.chaos.verdict import PROMISES, Result, added
 
 say = sys.stdout.write
 
@@ -24,55 +28,88 @@ def main() -> int:
     arguments = _arguments()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own clients, while the broker is dead
     arguments.results.mkdir(parents=True, exist_ok=True)
-    seeds = range(arguments.first, arguments.first + arguments.seeds)
-    results = [_result(seed, arguments) for seed in seeds]
-    struck = sum((Counter(result.struck) for result in results), Counter[str]())
-    for fault, times in sorted(struck.items()):
-        say(f"{times:8,}  {fault}\n")
-    broken = [result.seed for result in results if result.faults]
-    events = sum(result.events for result in results)
-    say(f"{len(results)} seeds, {events:,} events, {sum(result.seconds for result in results):.0f} s: ")
-    say(f"broken by seeds {broken}\n" if broken else "0 lost, 0 billed twice, 0 invalid billed, 0 valid parked\n")
-    return 1 if broken else 0
+    played: dict[str, list[Result]] = {}
+    for name in arguments.variants or VARIANTS:
+        variant = _as_asked(VARIANTS[name], arguments)
+        seeds = range(arguments.first, arguments.first + variant.seeds)
+        played[name] = [_result(seed, name, variant, arguments.results) for seed in seeds]
+    for name, results in played.items():
+        _tell(name, VARIANTS[name], results)
+    return 1 if any(result.faults for results in played.values() for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20)
+    told = "; ".join(f"{name}: {variant.says}" for name, variant in VARIANTS.items())
+    parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], metavar="variant", help=f"{told}; none: all")
+    parser.add_argument("--seeds", type=int, help="how many; without it as many as the variant has")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--events", type=int, default=50_000)
-    parser.add_argument("--times", type=int, default=3, help="how often each kind of fault strikes")
+    parser.add_argument("--events", type=int, help="how many a seed")
+    parser.add_argument("--times", type=int, help="how often each kind of fault strikes a seed")
     parser.add_argument("--results", type=Path, default=Path("build/chaos"), help="where results are kept")
-    parser.add_argument("--copies", choices=("anywhere", "in-partition"), default="anywhere")
-    parser.add_argument("--key-memory-seconds", type=float, help="the provider forgets keys after so long")
     return parser.parse_args()
 
 
-def _result(seed: int, arguments: argparse.Namespace) -> Result:
-    variant = f"{arguments.events}-{arguments.times}-{arguments.copies}-{arguments.key_memory_seconds or 'forever'}"
-    path = arguments.results / f"seed-{seed}-{variant}.json"
+def _as_asked(variant: Variant, arguments: argparse.Namespace) -> Variant:
+    """The variant with the numbers of the command line."""
+    given = {name: getattr(arguments, name) for name in ("seeds", "events", "times")}
+    return replace(variant, **{name: number for name, number in given.items() if number is not None})
+
+
+def _result(seed: int, name: str, variant: Variant, results: Path) -> Result:
+    """Of an earlier run, or of this."""
+    folder = (results / f"{name}-{variant.events}-{variant.times}-seed-{seed}").resolve()
+    path = folder.with_suffix(".json")
     if path.exists():
         return Result(**json.loads(path.read_text()))
-    say(f"seed {seed}: ")
+    say(f"{name}, seed {seed}: ")
     sys.stdout.flush()
-    result = _played(seed, arguments)
+    result = _played(seed, name, variant, folder)
     path.write_text(json.dumps(result.as_json(), indent=1) + "\n")
-    say(f"{result.seconds:.0f} s, {sum(result.struck.values())} faults, {'; '.join(result.faults) or 'kept'}\n")
+    struck = sum(times for what, times in result.struck.items() if ":" in what or what == "partition added")
+    say(f"{result.seconds:.0f} s, {struck} faults struck, {'; '.join(result.faults) or 'every guarantee was kept'}\n")
+    sys.stdout.flush()
     return result
 
 
-def _played(seed: int, arguments: argparse.Namespace) -> Result:
-    with LocalKafka() as kafka, TemporaryDirectory(prefix="meter-chaos-") as folder:
-        story = play(
-            seed,
-            arguments.events,
-            Broker(kafka.bootstrap_servers, kafka),
-            Path(folder),
-            times=arguments.times,
-            anywhere=arguments.copies == "anywhere",
-            key_memory_seconds=arguments.key_memory_seconds,
-        )
-        return asyncio.run(story)
+def _played(seed: int, name: str, variant: Variant, folder: Path) -> Result:
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+    folder.mkdir(parents=True)
+    with LocalKafka(data=folder / "kafka") as kafka:
+        broker = Broker(kafka.bootstrap_servers, kafka)
+        result = asyncio.run(play(seed, variant, broker, folder, name=name))
+    if not result.faults:
+        shutil.rmtree(folder)
+    return result
+
+
+def _tell(name: str, variant: Variant, results: Sequence[Result]) -> None:
+    """What came of a variant's seeds."""
+    events = sum(result.events for result in results)
+    seconds = sum(result.seconds for result in results)
+    say(f"\n{name}: {variant.says}\n{len(results)} seeds, {events:,} events, {seconds:,.0f} s\n")
+    _list("struck", added(results, "struck"))
+    _list("measured", _measured(results))
+    if variant.may_bill_twice:
+        _list("billed more than once, by cause", added(results, "doubles"))
+    promises = added(results, "promises")
+    say("=> " + ", ".join(f"{promises[promise]:,} {promise}" for promise in PROMISES.values()) + "\n")
+    if broken := [result.seed for result in results if result.faults]:
+        say(f"=> BROKEN by seeds {broken}\n")
+
+
+def _measured(results: Sequence[Result]) -> Mapping[str, float]:
+    """The longest of what is a time, the sum of what is a number."""
+    found: dict[str, float] = {}
+    for result in results:
+        for what, number in result.measured.items():
+            before = found.get(what, 0)
+            found[what] = max(before, number) if what.endswith("in seconds") else before + number
+    return found
+
+
+def _list(title: str, numbers: Mapping[str, float]) -> None:
+    say(f"{title}:\n" + "".join(f"{numbers[what]:10,}  {what}\n" for what in sorted(numbers)))
 
 
 if __name__ == "__main__":

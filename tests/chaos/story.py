@@ -1,105 +1,123 @@
-"""One seed from its first event to the verdict, which is found outside meter: topics, commits, rows of the provider."""
+"""One seed from its first event to the verdict: what is produced, what strikes meanwhile, and who waits for what."""
 
 import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.brokers import Broker, create_topic
+from tests.chaos.progress import Progress
 from tests.chaos.stream import Producer, Stream
 from tests.chaos.strikes import Strikes
-from tests.integration.books import PARTITIONS, added_up, faults_in_the_books
+from tests.chaos.variants import Variant
+from tests.chaos.verdict import Result, Verdict
+from tests.integration.books import PARTITIONS
 from tests.integration.daemon import Installation, installation
 
 REPLICAS = 3
-ENDING_SECONDS = 240.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one seed came to; `faults` empty means that every guarantee was kept."""
-
-    seed: int
-    events: int
-    seconds: float
-    struck: dict[str, int]
-    faults: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """For the file that is kept."""
-        return asdict(self)
+BACKLOG_SHARES = 3
+CATCHING_UP_SECONDS = 120.0
+LATE_MARGIN_SECONDS = 15.0
+"""So much older than the provider's memory is what a late copy copies: it may have been billed later than produced."""
 
 
 async def play(
-    seed: int,
-    events: int,
-    broker: Broker,
-    folder: Path,
-    *,
-    kinds: Sequence[str] | None = None,
-    times: int = 3,
-    anywhere: bool = True,
-    key_memory_seconds: float | None = None,
+    seed: int, variant: Variant, broker: Broker, folder: Path, *, kinds: Sequence[str] | None = None, name: str = ""
 ) -> Result:
-    """Produces `events` usage events while each of `kinds` (None: all) strikes `times` times, in a seeded order.
+    """Produces the variant's events while each of `kinds` (None: all) strikes, in a seeded order.
 
     Each strike has its share of the events, which are produced while it happens: none is without work under way.
     """
     started = time.monotonic()
-    chance = random.Random(seed)
     topic = f"chaos-{seed}-{time.time_ns()}"
     await create_topic(broker.bootstrap_servers, topic, PARTITIONS)
     async with installation(broker.bootstrap_servers, topic, folder) as place:
-        await place.start_sandbox(**_knobs(key_memory_seconds))
-        strikes = Strikes(place, broker, chance, PARTITIONS)
-        await strikes.calm()
-        for _ in range(REPLICAS):
-            await place.start_meter()
-        stream = Stream(chance, events, lambda: strikes.partitions, anywhere=anywhere)
-        async with Producer(broker.bootstrap_servers, topic, place.ledger) as producer:
-            names = list(kinds or strikes.names) * times
-            chance.shuffle(names)
-            planned, share = iter(stream), events // (len(names) + 1)
-            faults = []
+        story = _Story(seed, variant, broker, place)
+        verdict = Verdict(variant, await story.told(kinds))
+        verdict.measured |= story.measured
+        await verdict.find(place, story.strikes)
+    return Result(
+        seed,
+        name,
+        variant.events,
+        round(time.monotonic() - started, 1),
+        {**story.strikes.struck, **story.stream.extra},
+        verdict.promises,
+        dict(verdict.doubles),
+        verdict.measured,
+        verdict.faults,
+    )
+
+
+class _Story:
+    """What happens to one installation."""
+
+    def __init__(self, seed: int, variant: Variant, broker: Broker, place: Installation) -> None:
+        chance = random.Random(seed)
+        memory = variant.key_memory_seconds
+        self.measured: dict[str, float] = {}
+        self.strikes = Strikes(place, broker, chance, PARTITIONS, variant.away_seconds or 0.0)
+        self.stream = Stream(
+            chance,
+            variant.events,
+            lambda: self.strikes.partitions,
+            anywhere=variant.anywhere,
+            late_seconds=None if memory is None else memory + LATE_MARGIN_SECONDS,
+        )
+        self._chance = chance
+        self._variant = variant
+        self._place = place
+
+    async def told(self, kinds: Sequence[str] | None) -> list[str]:
+        """Everything that happens; what was waited for and has not come."""
+        await self._place.start_sandbox(**self._knobs())
+        await self.strikes.calm()
+        await asyncio.gather(*[self._place.start_meter() for _ in range(REPLICAS)])
+        names = list(kinds or self.strikes.names) * self._variant.times
+        if self._variant.away_seconds is not None:
+            names += self.strikes.ABSENCES
+        self._chance.shuffle(names)
+        async with Producer(self._place.servers, self._place.topic, self._place.ledger) as producer:
+            self._planned = iter(self.stream)
+            self._producer = producer
+            self._progress = Progress(self._place, producer, self._planned)
             try:
-                for name in names:
-                    await asyncio.gather(producer.send(list(islice(planned, share))), strikes.strike(name))
-                await producer.send(list(planned))
-            except pytest.fail.Exception as stalled:  # what was waited for has not come
-                faults.append(str(stalled))
-        faults += await _verdict(place, strikes)
-    return Result(seed, events, time.monotonic() - started, {**strikes.struck, **stream.extra}, faults)
+                for done, name in enumerate(names):
+                    await self._struck_by(name, self.stream.remaining // (len(names) - done + 1))
+                await self._send(self.stream.remaining)
+            except pytest.fail.Exception as stalled:
+                return [str(stalled)]
+        return []
 
+    async def _struck_by(self, name: str, share: int) -> None:
+        await self._progress.falls_below(BACKLOG_SHARES * share, CATCHING_UP_SECONDS)
+        ends, started = self._place.ledger.ends, time.monotonic()
+        sending = asyncio.create_task(self._send(share))
+        try:
+            await self.strikes.strike(name)
+        finally:
+            await sending
+        limit_seconds = self._variant.longest_outage_seconds
+        if limit_seconds is not None:
+            await self._progress.reaches(ends, limit_seconds - (time.monotonic() - started))
+            self._measure("longest outage, in seconds", time.monotonic() - started)
 
-def _knobs(key_memory_seconds: float | None) -> dict[str, Any]:
-    return {} if key_memory_seconds is None else {"key_life_seconds": key_memory_seconds}
+    async def _send(self, events: int) -> None:
+        """So many of the planned events, with what comes beside them."""
+        until = self.stream.remaining - events
+        planned = []
+        while self.stream.remaining > until and (one := next(self._planned, None)) is not None:
+            planned.append(one)
+        planned += list(self._planned) if not until else []
+        await self._producer.send(planned)
 
+    def _measure(self, name: str, seconds: float) -> None:
+        self.measured[name] = round(max(seconds, self.measured.get(name, 0.0)), 1)
 
-async def _verdict(place: Installation, strikes: Strikes) -> list[str]:
-    faults = [
-        f"a meter that was asked to stop ended with {code}"
-        for meter in strikes.leaving
-        if (code := await meter.program.end(60.0)) != 0
-    ]
-    expected_dead = {*strikes.leaving, *strikes.killed}
-    faults += [
-        f"{one.program.name} has ended by itself:\n{one.program.log_tail()}"
-        for one in place.meters
-        if not one.program.is_running and one not in expected_dead
-    ]
-    try:
-        await place.everything_ended(ENDING_SECONDS)
-        await place.nothing_more_is_sent()
-    except (AssertionError, pytest.fail.Exception) as stalled:
-        faults.append(f"not everything has ended: {stalled}")
-    statuses = [await meter.status() for meter in place.running_meters()]
-    world = (place.servers, place.topic, place.group, place.sandbox.url)
-    found = await faults_in_the_books(*world, place.ledger, statuses)
-    assert added_up(statuses)["held"] == 0 or faults
-    return faults + [str(fault) for fault in found]
+    def _knobs(self) -> dict[str, Any]:
+        memory = self._variant.key_memory_seconds
+        return {} if memory is None else {"key_life_seconds": memory}

@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections import deque
+import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from aiokafka import AIOKafkaProducer
@@ -12,49 +13,76 @@ from tests.waiting import eventually
 
 REFUSED_CUSTOMER = "cus_refused"
 """The provider refuses its usage; that is its own fault, and it ends in the dead letters."""
-NEAR_COPIES, FAR_COPIES, INVALID, REFUSED = 0.03, 0.03, 0.01, 0.004
-FAR = 20_000
+NEAR_COPIES, FAR_COPIES, LATE_COPIES, INVALID, REFUSED = 0.03, 0.03, 0.03, 0.01, 0.004
+NEAR, FAR = 5, 20_000
 REFUSED_UNTIL = 0.9
 """Of the stream: a refusal is judged by what is accepted after it."""
 
 
 class Stream:
-    """A seeded stream of `count` events. Copies go `anywhere`, or stay in the partition of their original."""
+    """A seeded stream of `count` events. Copies go `anywhere`, or stay in the partition of their original.
 
-    def __init__(self, chance: random.Random, count: int, partitions: Callable[[], int], *, anywhere: bool) -> None:
-        self.made = 0
-        self.extra = {"copy near": 0, "copy far": 0, "garbage": 0, "refused customer": 0}
+    With `late_seconds` there are copies of events that are older than this, too.
+    """
+
+    def __init__(
+        self,
+        chance: random.Random,
+        count: int,
+        partitions: Callable[[], int],
+        *,
+        anywhere: bool,
+        late_seconds: float | None = None,
+    ) -> None:
+        self.extra = {"copy near": 0, "copy far": 0, "copy late": 0, "garbage": 0, "refused customer": 0}
         self._chance = chance
         self._count = count
         self._partitions = partitions
         self._anywhere = anywhere
-        self._recent: deque[tuple[int, int]] = deque(maxlen=FAR)
+        self._late_seconds = late_seconds
+        self._places: list[int] = []
+        """Of each event so far, its partition."""
+        self._made_at: list[float] = []
+
+    @property
+    def remaining(self) -> int:
+        """Events that are still to come, copies and others not counted."""
+        return self._count - len(self._places)
 
     def __iter__(self) -> Iterator[Planned]:
         for number in range(self._count):
             partition = number % self._partitions()
-            self._recent.append((number, partition))
-            self.made += 1
+            self._places.append(partition)
+            self._made_at.append(time.monotonic())
             yield usage(number, partition)
-            yield from self._beside(number)
+            yield from self._copies(number)
+            yield from self._others(number)
 
-    def _beside(self, number: int) -> Iterator[Planned]:
-        draw = self._chance.random
-        if draw() < NEAR_COPIES:
-            yield self._copy("copy near", *self._recent[-1 - self._chance.randrange(min(5, len(self._recent)))])
-        if draw() < FAR_COPIES:
-            yield self._copy("copy far", *self._recent[self._chance.randrange(len(self._recent))])
-        if draw() < INVALID:
+    def _copies(self, number: int) -> Iterator[Planned]:
+        if self._chance.random() < NEAR_COPIES:
+            yield self._copy("copy near", max(0, number + 1 - NEAR), number + 1)
+        if self._chance.random() < FAR_COPIES:
+            yield self._copy("copy far", max(0, number + 1 - FAR), number + 1)
+        if self._late_seconds is not None and self._chance.random() < LATE_COPIES:
+            old = bisect_right(self._made_at, time.monotonic() - self._late_seconds)
+            if old:
+                yield self._copy("copy late", 0, old)
+
+    def _others(self, number: int) -> Iterator[Planned]:
+        if self._chance.random() < INVALID:
             self.extra["garbage"] += 1
             yield invalid(number)
-        if draw() < REFUSED and number < self._count * REFUSED_UNTIL:
+        if self._chance.random() < REFUSED and number < self._count * REFUSED_UNTIL:
             self.extra["refused customer"] += 1
             fields = {"customerRef": REFUSED_CUSTOMER, "units": 1, "idempotencyKey": f"refused-{number}"}
             yield Planned(number % self._partitions(), json.dumps(fields).encode(), reason="rejected")
 
-    def _copy(self, which: str, number: int, partition: int) -> Planned:
+    def _copy(self, which: str, first: int, stop: int) -> Planned:
+        """A copy of one of these events."""
         self.extra[which] += 1
-        return usage(number, self._chance.randrange(self._partitions()) if self._anywhere else partition)
+        number = self._chance.randrange(first, stop)
+        partition = self._chance.randrange(self._partitions()) if self._anywhere else self._places[number]
+        return usage(number, partition)
 
 
 class Producer:

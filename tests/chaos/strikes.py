@@ -35,6 +35,8 @@ TIMES = 2
 """So many requests meet a fault of the provider each time."""
 STRUCK_SECONDS = 60.0
 SLEEP_SECONDS = 40.0
+AWAY: Fault = {"route": BULK_ROUTE, "kind": "status", "status": 503}
+AWAY_AFTER_INSERT: Fault = {"route": BULK_ROUTE, "kind": "cut_after_commit", "count": 4}
 
 
 class Strikes:
@@ -47,8 +49,15 @@ class Strikes:
         "broker: SIGKILL and restart",
         "partition added",
     )
+    ABSENCES = (
+        "meter: SIGKILL of all, away longer than the provider remembers",
+        "broker: SIGKILL, away longer than the provider remembers",
+        "provider: cut after insert, away longer than it remembers",
+    )
 
-    def __init__(self, place: Installation, broker: Broker, chance: random.Random, partitions: int) -> None:
+    def __init__(
+        self, place: Installation, broker: Broker, chance: random.Random, partitions: int, away_seconds: float = 0.0
+    ) -> None:
         self.struck: Counter[str] = Counter()
         self.partitions = partitions
         self.leaving: list[Meter] = []
@@ -57,12 +66,14 @@ class Strikes:
         self._place = place
         self._broker = broker
         self._chance = chance
+        self._away_seconds = away_seconds
         doing = (self._kill, self._terminate, self._sleep, self._restart_broker, self._add_partition)
-        self._processes = dict(zip(self.PROCESSES, doing, strict=True))
+        absences = (self._all_meters_away, self._broker_away, self._provider_away)
+        self._processes = dict(zip(self.PROCESSES + self.ABSENCES, doing + absences, strict=True))
 
     @property
     def names(self) -> Sequence[str]:
-        """All kinds."""
+        """All kinds that are over soon."""
         return [*self.PROCESSES, *PROVIDER]
 
     async def strike(self, name: str) -> None:
@@ -95,6 +106,10 @@ class Strikes:
     def _any(self) -> Meter:
         return self._chance.choice([one for one in self._place.running_meters() if one not in self.leaving])
 
+    async def _owners(self) -> Mapping[Meter, frozenset[int]]:
+        staying = [one for one in self._place.running_meters() if one not in self.leaving]
+        return {one: mine for one in staying if (mine := await one.partitions())}
+
     async def _kill(self) -> None:
         meter = self._any()
         self.killed.append(meter)
@@ -109,8 +124,8 @@ class Strikes:
 
     async def _sleep(self) -> None:
         """Until the others have its partitions: it wakes up as somebody who no longer has any."""
-        meter = self._any()
-        mine = await meter.partitions()
+        owners = await eventually(self._owners, SLEEP_SECONDS, "a meter has partitions")
+        meter, mine = self._chance.choice(list(owners.items()))
         others = [one for one in self._place.running_meters() if one not in (meter, *self.leaving)]
         meter.program.signal(signal.SIGSTOP)
 
@@ -130,3 +145,25 @@ class Strikes:
         async with admin_of(self._broker.bootstrap_servers) as admin:
             await admin.create_partitions({self._place.topic: NewPartitions(self.partitions + 1)})
         self.partitions += 1
+
+    async def _all_meters_away(self) -> None:
+        running = self._place.running_meters()
+        staying = [one for one in running if one not in self.leaving]
+        self.leaving = [one for one in self.leaving if one not in running]
+        self.killed += running
+        for meter in running:
+            meter.kill()
+        await asyncio.sleep(self._away_seconds)
+        for _ in staying:
+            await self._place.start_meter()
+
+    async def _broker_away(self) -> None:
+        await asyncio.to_thread(self._broker.kill)
+        await asyncio.sleep(self._away_seconds)
+        await asyncio.to_thread(self._broker.restart)
+
+    async def _provider_away(self) -> None:
+        """It takes what is under way, and is not heard of again for a while."""
+        await self._place.sandbox.fail(REFUSE, AWAY_AFTER_INSERT, AWAY)
+        await asyncio.sleep(self._away_seconds)
+        await self.calm()
