@@ -41,13 +41,16 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
     told = "; ".join(f"{name}: {variant.says}" for name, variant in VARIANTS.items())
-    parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], metavar="variant", help=f"{told}; none: all")
+    parser.add_argument("variants", nargs="*", metavar="variant", help=f"{told}; none: all")
     parser.add_argument("--seeds", type=int, help="how many; without it as many as the variant has")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--events", type=int, help="how many a seed")
     parser.add_argument("--times", type=int, help="how often each kind of fault strikes a seed")
     parser.add_argument("--results", type=Path, default=Path("build/chaos"), help="where results are kept")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.variants if name not in VARIANTS]:
+        parser.error(f"no such variant: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    return arguments
 
 
 def _as_asked(variant: Variant, arguments: argparse.Namespace) -> Variant:
