@@ -1,0 +1,99 @@
+"""What one bad event costs its batch: the whole of meter but Kafka, and the sandbox over a socket, which counts."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from math import log2
+
+import httpx
+import pytest
+
+from meter.billing.mcp import McpBilling
+from meter.billing.rest import RestBilling
+from meter.pipeline.buffer import BatchLimits
+from meter.sandbox.app import Sandbox
+from meter.sandbox.server import running
+from meter.sandbox.store import Store
+from tests.shell import LETTERS, Process
+
+EVENTS = 1000
+KEY = "sk_sandbox_contract"
+MOST_EXTRA_CALLS = 2 * log2(EVENTS) + 1
+"""When nobody says which event is bad: two halves for each time that its part is halved."""
+HALVINGS_OF_1000 = 10
+
+
+class Provider:
+    """The sandbox, refusing one customer; `controls` reaches it."""
+
+    def __init__(self, url: str, controls: httpx.AsyncClient) -> None:
+        self.url = url
+        self._controls = controls
+
+    async def refuse(self, customer: str, route: str, *, named: bool) -> None:
+        """From now on a batch with an event of this customer is answered 400."""
+        fault = {"route": route, "kind": "reject_event", "rate": 1.0, "customers": [customer], "named": named}
+        (await self._controls.put("/sandbox/faults", json=[fault])).raise_for_status()
+
+    async def totals(self) -> tuple[int, int]:
+        """Rows that are kept, and requests that came."""
+        totals = (await self._controls.get("/sandbox/totals")).json()
+        return totals["usages"], totals["requests"]
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    """A fresh one."""
+    with contextlib.closing(Store()) as store:
+        async with running(Sandbox(store, key=KEY)) as url, httpx.AsyncClient(base_url=url) as controls:
+            yield Provider(url, controls)
+
+
+async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: str = "rest", at_once: int = 4) -> int:
+    """Sends a thousand events, one of them bad; how many calls more than the one it takes without a bad one.
+
+    All others were accepted then; the bad one is parked at the latest when one more event is accepted.
+    """
+    meter = Process(
+        partitions=1, batch=BatchLimits(EVENTS, 900_000, 0.0), max_held_events=2 * EVENTS, max_in_flight=at_once
+    )
+    meter.billing = (  # type: ignore[assignment]  # the transport, not the fake
+        RestBilling(f"{provider.url}/v1/sdk/", KEY, 5.0)
+        if transport == "rest"
+        else McpBilling(f"{provider.url}/mcp", KEY, 5.0)
+    )
+    await provider.refuse("cus_bad", "/v1/sdk/usages/bulk" if transport == "rest" else "/mcp", named=named)
+    meter.produce(*(f"k{n}" for n in range(bad)))
+    meter.produce("bad", customer="cus_bad")
+    meter.produce(*(f"k{n}" for n in range(bad + 1, EVENTS)))
+    async with meter.running():
+        await meter.until(lambda: len(meter.receipted()) == EVENTS - 1, "all others are accepted")
+        await meter.turns()
+        rows, calls = await provider.totals()
+        meter.produce("one more")
+        await meter.ended()
+    await meter.billing.close()
+    assert rows == EVENTS - 1
+    (letter,) = [record for log in meter.cluster.topics[LETTERS] for record in log.records]
+    assert dict(letter.headers)["meter-reason"] == b"rejected"
+    assert meter.events == {"consumed": EVENTS + 1, "accepted": EVENTS, "dead_lettered": 1}
+    assert await provider.totals() == (EVENTS, calls + 1), "parked without being sent again"
+    return calls - 1
+
+
+@pytest.mark.parametrize("transport", ["rest", "mcp"])
+@pytest.mark.parametrize("at_once", [1, 4])
+async def test_one_bad_event_that_is_named_costs_one_call_more(
+    provider: Provider, transport: str, at_once: int
+) -> None:
+    """999 of 1000 are accepted: the refused call, and one without the bad event."""
+    assert await extra_calls(provider, 700, named=True, transport=transport, at_once=at_once) == 1
+
+
+@pytest.mark.parametrize("transport", ["rest", "mcp"])
+@pytest.mark.parametrize("at_once", [1, 4])
+async def test_one_bad_event_that_nobody_names_costs_twenty_calls_more_at_most(
+    provider: Provider, transport: str, at_once: int
+) -> None:
+    """999 of 1000 are accepted, and the bad one stands alone after ten halvings, two calls each."""
+    extra = await extra_calls(provider, 999, named=False, transport=transport, at_once=at_once)
+    assert extra == 2 * HALVINGS_OF_1000 <= MOST_EXTRA_CALLS
