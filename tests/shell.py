@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from meter.edges import BillingApi
 from meter.membership import MembershipOptions
 from meter.memberships import Memberships
 from meter.metrics import Metrics
@@ -99,7 +100,7 @@ class WatchedReceipts(FakeReceipts):
 
 
 class Process(World):
-    """One process of meter in a world; `world` to share one with others."""
+    """One process of meter in a world; `world` to share one with others, `bills_at` for a provider outside of it."""
 
     def __init__(self, world: World | None = None, partitions: int = 2, **changes: Any) -> None:
         if world is None:
@@ -107,6 +108,7 @@ class Process(World):
         else:
             self.__dict__.update(world.__dict__)
         self._instance_id: str | None = changes.pop("instance_id", None)
+        self._bills_at: BillingApi = changes.pop("bills_at", self.billing)
         membership = {
             "start_from": "earliest",
             "hand_over_seconds": 12.0,
@@ -137,7 +139,7 @@ class Process(World):
             self.sources[-1],
             self.receipt_log,
             FakeDeadLetters(self.cluster, LETTERS),
-            self.billing,
+            self._bills_at,
             self.clock,
             self.standing,
             self._membership_options,

@@ -53,15 +53,11 @@ async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: s
 
     All others were accepted then; the bad one is parked at the latest when one more event is accepted.
     """
-    meter = Process(
-        partitions=1, batch=BatchLimits(EVENTS, 900_000, 0.0), max_held_events=2 * EVENTS, max_in_flight=at_once
-    )
-    meter.billing = (  # type: ignore[assignment]  # the transport, not the fake
-        RestBilling(f"{provider.url}/v1/sdk/", KEY, 5.0)
-        if transport == "rest"
-        else McpBilling(f"{provider.url}/mcp", KEY, 5.0)
-    )
-    await provider.refuse("cus_bad", "/v1/sdk/usages/bulk" if transport == "rest" else "/mcp", named=named)
+    is_mcp = transport == "mcp"
+    billing = McpBilling(f"{provider.url}/mcp", KEY, 5.0) if is_mcp else RestBilling(provider.url, KEY, 5.0)
+    limits = BatchLimits(EVENTS, 900_000, 0.0)
+    meter = Process(partitions=1, bills_at=billing, batch=limits, max_held_events=2 * EVENTS, max_in_flight=at_once)
+    await provider.refuse("cus_bad", "/mcp" if is_mcp else "/v1/sdk/usages/bulk", named=named)
     meter.produce(*(f"k{n}" for n in range(bad)))
     meter.produce("bad", customer="cus_bad")
     meter.produce(*(f"k{n}" for n in range(bad + 1, EVENTS)))
@@ -71,7 +67,7 @@ async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: s
         rows, calls = await provider.totals()
         meter.produce("one more")
         await meter.ended()
-    await meter.billing.close()
+    await billing.close()
     assert rows == EVENTS - 1
     (letter,) = [record for log in meter.cluster.topics[LETTERS] for record in log.records]
     assert dict(letter.headers)["meter-reason"] == b"rejected"
