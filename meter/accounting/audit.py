@@ -157,8 +157,8 @@ class _Audit:
         return read_whole(self._topics, topic, what, self._progress)
 
     def _partition(self, partition: int, ledger: OffsetLedger) -> PartitionFindings:
-        ends, gaps, doubles = ledger.ends(), ledger.gaps(), ledger.doubles()
-        return PartitionFindings(partition, ledger.first, ledger.end, self._open[partition], ends, gaps, doubles)
+        ends, gaps, overtaken = ledger.ends(), ledger.gaps(), ledger.overtaken()
+        return PartitionFindings(partition, ledger.first, ledger.end, self._open[partition], ends, gaps, overtaken)
 
 
 _NOBODY = Usage("", "")

@@ -1,4 +1,4 @@
-"""The ends of one partition's offsets: which records have one, which have none, and which have two.
+"""The ends of one partition's offsets: which records have one, which have none, and which dead letters are overtaken.
 
 Some twenty bytes an offset and no object: a million offsets are nothing to worry about.
 """
@@ -117,8 +117,8 @@ class OffsetLedger:
         """Records without an end."""
         return self._spans(self._marks == _RECORD)
 
-    def doubles(self) -> list[Span]:
-        """Records with a receipt and a dead letter."""
+    def overtaken(self) -> list[Span]:
+        """Records with a dead letter and a receipt: delivered again before their commit, they ended as the receipt says."""
         return self._spans((self._marks & _RECORD != 0) & (self._marks & _DEAD != 0) & (self._marks & _RECEIPTED != 0))
 
     def undebited(self) -> Counter[str]:

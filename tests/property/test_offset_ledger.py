@@ -47,7 +47,7 @@ def spans(offsets: set[int]) -> list[Span]:
     receipts=RECEIPTS,
     letters=st.sets(OFFSETS),
 )
-def test_ends_gaps_and_doubles(
+def test_ends_gaps_and_overtaken_dead_letters(
     bounds: list[int], records: dict[int, str], receipts: list[dict[int, tuple[str, str]]], letters: set[int]
 ) -> None:
     """Whatever receipts repeat, contradict or name outside of what is looked at, in whatever order."""
@@ -66,4 +66,4 @@ def test_ends_gaps_and_doubles(
     duplicate = sum(book.ends[offset] == {"d"} for offset in receipted)
     assert ledger.ends() == (len(inside), sum(accepted), duplicate, len(dead - receipted))
     assert ledger.gaps() == spans(set(inside) - receipted - dead)
-    assert ledger.doubles() == spans(receipted & dead)
+    assert ledger.overtaken() == spans(receipted & dead)

@@ -57,20 +57,46 @@ async def test_each_kind_of_end_counts_once() -> None:
     assert findings.verdict().startswith("every one of 3 offsets has exactly one end (1 accepted, 1 duplicate, 1 dead")
 
 
-async def test_gaps_and_doubles_are_listed_with_their_offsets() -> None:
+async def test_gaps_are_listed_with_their_offsets() -> None:
     """Neighbours as one span; nothing of it is good."""
     topics = KeptTopics(committed=5)
     for key in "abcde":
         topics.event(key)
     topics.receipt({3: ("d", "a")})
-    topics.dead_letter(3, "d")
     findings = await found(topics, Rows(row("d")))
     assert not findings.is_good
     (partition,) = findings.partitions
     assert partition.gaps == [Span(0, 2), Span(4, 4)]
-    assert partition.doubles == [Span(3, 3)]
     assert "no end: t:0:0 to 2 (3)" in list(findings.lines())
     assert json.loads(json.dumps(findings.as_json()))["partitions"][0]["gaps"] == [[0, 2], [4, 4]]
+
+
+async def test_l2_a_dead_letter_that_a_receipt_has_overtaken_is_told_and_no_fault() -> None:
+    """Killed between the two, the event was delivered again and accepted: that is its end, as for every reader."""
+    topics = KeptTopics(committed=3)
+    for key in "abc":
+        topics.event(key, units=2)
+    topics.dead_letter(1, "b")
+    topics.receipt({0: ("a", "a"), 1: ("b", "a")})
+    topics.dead_letter(2, "c")
+    findings = await found(topics, Rows(row("a", 2), row("b", 2)))
+    assert findings.is_good, findings.verdict()
+    assert findings.ends == (3, 2, 0, 1)
+    assert (findings.overtaken, findings.accepted) == (1, (2, 4))
+    assert "a dead letter too, but the receipt counts: t:0:1" in list(findings.lines())
+    assert json.loads(json.dumps(findings.as_json()))["partitions"][0]["overtakenDeadLetters"] == [[1, 1]]
+
+
+async def test_l2_an_overtaken_dead_letter_does_not_hide_that_its_event_was_billed_twice() -> None:
+    """Or not at all: the provider's rows tell, key by key."""
+    topics = KeptTopics(committed=2)
+    for key in "ab":
+        topics.event(key)
+        topics.dead_letter(len(topics.logs["t"]) - 1, key)
+    topics.receipt({0: ("a", "a"), 1: ("b", "a")})
+    comparison = (await found(topics, Rows(row("a"), row("a")))).comparison
+    assert comparison is not None
+    assert (comparison.repeated, comparison.missing, comparison.parked) == (1, 1, 0)
 
 
 async def test_receipts_of_others_and_of_an_older_topic_end_nothing() -> None:
