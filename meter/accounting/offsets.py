@@ -118,7 +118,7 @@ class OffsetLedger:
         return self._spans(self._marks == _RECORD)
 
     def overtaken(self) -> list[Span]:
-        """Records with a dead letter and a receipt: delivered again before their commit, they ended as the receipt says."""
+        """Records with a dead letter and a receipt: delivered again before the commit, they ended as that says."""
         return self._spans((self._marks & _RECORD != 0) & (self._marks & _DEAD != 0) & (self._marks & _RECEIPTED != 0))
 
     def undebited(self) -> Counter[str]:
