@@ -76,7 +76,10 @@ limits/                may this customer go on?
   promise.py             what may be promised from one of them
   prices.py              what a unit costs in credits
 http_api.py            the daemon's routes
+http_exchange.py       one request and its answer
 http_errors.py         refusals in the provider's form
+http_token.py          who may ask
+http_limits.py         limits questions
 http_parking.py        held events into the dead letters, by an operator's wish
 http_server.py         serves them in the worker's own loop
 http_connection.py     one connection with bounds

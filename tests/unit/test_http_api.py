@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.http_api import MAX_BODY_BYTES, build
+from meter.http_api import build
+from meter.http_exchange import MAX_BODY_BYTES
 from meter.limits import Answer, Question
 
 TOKEN = "let-me-in"
@@ -214,6 +215,35 @@ async def test_a_wrong_method_is_a_405_in_the_providers_form() -> None:
         answer = await http.get("/v1/sdk/limits")
     assert (answer.status_code, answer.json()["statusCode"]) == (405, 405)
     assert "POST" in answer.headers["allow"]
+
+
+async def test_a_slash_at_the_end_changes_nothing() -> None:
+    """The provider takes it, too."""
+    async with client() as http:
+        assert (await http.post("/v1/sdk/limits/", json={"customerRef": "c", "productRef": "p"})).status_code == 200
+        assert (await http.get("/healthz/")).status_code == 200
+
+
+async def test_heads_can_be_asked_for_alone() -> None:
+    """Load balancers probe so."""
+    async with client() as http:
+        assert (await http.head("/readyz")).status_code == 200
+
+
+async def test_a_caller_who_goes_away_in_the_middle_of_his_question_gets_no_answer() -> None:
+    """Nor is anybody asked."""
+    limits, sent = Limits(), list[Any]()
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = build(limits, Probe(), lambda: b"", None)
+    scope = {"type": "http", "method": "POST", "path": "/v1/sdk/limits", "query_string": b"", "headers": []}
+    await app(scope, gone, send)
+    assert (sent, limits.asked) == ([], [])
 
 
 async def test_a_bug_of_ours_is_a_500_that_tells_nothing() -> None:
