@@ -92,7 +92,9 @@ def _tell(name: str, variant: Variant, results: Sequence[Result]) -> None:
     seconds = sum(result.seconds for result in results)
     say(f"\n{name}: {variant.says}\n{len(results)} seeds, {events:,} events, {seconds:,.0f} s\n")
     _list("struck", added(results, "struck"))
-    _list("measured", _measured(results))
+    if outages := _longest(results, "outages"):
+        _list("longest outages, in seconds", outages)
+    _list("measured", {**added(results, "measured"), **_longest(results, "measured", "in seconds")})
     if variant.may_bill_twice:
         _list("billed more than once, by cause", added(results, "doubles"))
     promises = added(results, "promises")
@@ -101,13 +103,14 @@ def _tell(name: str, variant: Variant, results: Sequence[Result]) -> None:
         say(f"=> BROKEN by seeds {broken}\n")
 
 
-def _measured(results: Sequence[Result]) -> Mapping[str, float]:
-    """The longest of what is a time, the sum of what is a number."""
+def _longest(results: Sequence[Result], column: str, ending: str = "") -> dict[str, float]:
+    """The highest numbers of a column, of those whose names end so."""
     found: dict[str, float] = {}
     for result in results:
-        for what, number in result.measured.items():
-            before = found.get(what, 0)
-            found[what] = max(before, number) if what.endswith("in seconds") else before + number
+        numbers: dict[str, float] = getattr(result, column)
+        for what in numbers:
+            if what.endswith(ending):
+                found[what] = max(found.get(what, 0.0), numbers[what])
     return found
 
 

@@ -38,7 +38,6 @@ async def play(
     async with installation(broker.bootstrap_servers, topic, folder) as place:
         story = _Story(seed, variant, broker, place)
         verdict = Verdict(variant, await story.told(kinds))
-        verdict.measured |= story.measured
         await verdict.find(place, story.strikes)
     return Result(
         seed,
@@ -49,6 +48,7 @@ async def play(
         verdict.promises,
         dict(verdict.doubles),
         verdict.measured,
+        story.outages,
         verdict.faults,
     )
 
@@ -59,7 +59,7 @@ class _Story:
     def __init__(self, seed: int, variant: Variant, broker: Broker, place: Installation) -> None:
         chance = random.Random(seed)
         memory = variant.key_memory_seconds
-        self.measured: dict[str, float] = {}
+        self.outages: dict[str, float] = {}
         self.strikes = Strikes(place, broker, chance, PARTITIONS, variant.away_seconds or 0.0)
         self.stream = Stream(
             chance,
@@ -90,12 +90,12 @@ class _Story:
                     await self._struck_by(name, self.stream.remaining // (len(names) - done + 1))
                 await self._send(self.stream.remaining)
             except pytest.fail.Exception as stalled:
-                return [str(stalled)]
+                return [f"{name}: {stalled}"]
         return []
 
     async def _struck_by(self, name: str, share: int) -> None:
         await self._progress.falls_below(BACKLOG_SHARES * share, CATCHING_UP_SECONDS)
-        ends, started = self._place.ledger.ends, time.monotonic()
+        started = time.monotonic()
         sending = asyncio.create_task(self._send(share))
         try:
             await self.strikes.strike(name)
@@ -103,8 +103,9 @@ class _Story:
             await sending
         limit_seconds = self._variant.longest_outage_seconds
         if limit_seconds is not None:
-            await self._progress.reaches(ends, limit_seconds - (time.monotonic() - started))
-            self._measure("longest outage, in seconds", time.monotonic() - started)
+            await self._progress.reaches(self._place.ledger.ends, limit_seconds - (time.monotonic() - started))
+            outage_seconds = round(time.monotonic() - started, 1)
+            self.outages[name] = max(outage_seconds, self.outages.get(name, 0.0))
 
     async def _send(self, events: int) -> None:
         """So many of the planned events, with what comes beside them."""
@@ -114,9 +115,6 @@ class _Story:
             planned.append(one)
         planned += list(self._planned) if not until else []
         await self._producer.send(planned)
-
-    def _measure(self, name: str, seconds: float) -> None:
-        self.measured[name] = round(max(seconds, self.measured.get(name, 0.0)), 1)
 
     def _knobs(self) -> dict[str, Any]:
         memory = self._variant.key_memory_seconds

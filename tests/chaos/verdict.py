@@ -40,6 +40,8 @@ class Result:
     doubles: dict[str, int] = field(default_factory=dict)
     """Where the provider forgets: rows beyond the first of their key, by cause."""
     measured: dict[str, float] = field(default_factory=dict)
+    outages: dict[str, float] = field(default_factory=dict)
+    """Seconds until everything was committed again, the longest of each kind of fault; where that was waited for."""
     faults: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
