@@ -8,7 +8,8 @@ MeterError
 ├── CommandFailed        say it in one sentence, exit 1
 ├── Unavailable          wait and try again: the other side is away
 │   ├── Unauthenticated    it is there, but does not accept who we are
-│   └── NotConnected       nothing can have reached it: its answer is not missed
+│   ├── NotConnected       nothing can have reached it: its answer is not missed
+│   └── Silent             connect anew: it is there, but what we have of it delivers nothing
 ├── Redelivered          forget it: the partition is no longer ours, its events come again
 ├── LostRange            go on at the log's start and say what is missing
 ├── RecordTooLarge       make the record smaller: split or cut it
@@ -56,6 +57,10 @@ class Unauthenticated(Unavailable):
 
 class NotConnected(Unavailable):
     """No connection came about, so the other side has surely heard nothing of what it was to be told."""
+
+
+class Silent(Unavailable):
+    """There are records, and none arrives: a new client helps, unless the cause is another one."""
 
 
 class Redelivered(MeterError):

@@ -27,6 +27,9 @@ class Facts:
     """Since the first request that failed without a success after it; 0 when the last one succeeded."""
     billing_trouble: str = ""
     """The last failure, one sentence."""
+    waiting: bool = False
+    """Nothing is under way or overdue: what is held waits for its batch or its next try, or was refused and waits for
+    another event to be accepted."""
     blocked: Collection[int] = ()
     """Partitions that an event without an end keeps from going on."""
     lost_partitions: Collection[int] = ()
@@ -34,9 +37,11 @@ class Facts:
     held: int = 0
     """Events without an end."""
     behind: int = 0
-    """Records at the broker that could be read and were not, as far as anybody knows."""
+    """Records at the broker that could be read and were not, as last known."""
+    client_suspected: bool = False
+    """The Kafka client was made anew because nothing arrived, and nothing has moved since."""
     idle_seconds: float = 0.0
-    """Since an event last ended or was taken in, or there was nothing to do."""
+    """Since something last moved, there was nothing to do, or everybody knew why nothing moves."""
     draining: bool = False
     """Stopping: what is held is sent, nothing new is taken."""
 
@@ -56,8 +61,38 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
 
 def is_stuck(facts: Facts, stuck_after_seconds: float) -> bool:
     """Nothing moves and nobody knows why: only then may a restart help, so only then is the process not alive."""
-    explained = _kafka_reasons(facts) or _billing_reasons(facts) or facts.blocked or facts.draining
-    return facts.held + facts.behind > 0 and facts.idle_seconds > stuck_after_seconds and not explained
+    return has_no_excuse(facts) and facts.idle_seconds > stuck_after_seconds
+
+
+def has_no_excuse(facts: Facts) -> bool:
+    """There is something to do, and no known cause why it should not be done."""
+    joining = facts.kafka_trouble is not None or not facts.joined or bool(facts.filling)
+    known = (
+        (joining and not facts.client_suspected)  # what was to help and did not is no excuse
+        or facts.taking_over_seconds > 0
+        or facts.waiting_to_write is not None
+        or facts.lost_partitions
+        or facts.billing_paused is not None
+        or facts.billing_failing_seconds > 0
+        or (facts.waiting and not facts.behind)
+        or facts.blocked
+        or facts.draining
+    )
+    return facts.held + facts.behind > 0 and not known
+
+
+class Idleness:
+    """Since when nothing moves without an excuse."""
+
+    def __init__(self, steady_seconds: float) -> None:
+        self._since = steady_seconds
+        self._moved = 0
+
+    def seconds(self, moved: int, *, no_excuse: bool, steady_seconds: float) -> float:
+        """`moved` only grows: whatever has been done so far. To be asked often, for it sees only what it is told."""
+        if moved != self._moved or not no_excuse:
+            self._moved, self._since = moved, steady_seconds
+        return steady_seconds - self._since
 
 
 def _kafka_reasons(facts: Facts) -> list[str]:

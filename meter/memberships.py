@@ -66,7 +66,7 @@ class Memberships:
 
     def _say_waiting(self, error: Unavailable) -> None:
         """In the log once, for as long as it stays the same and nothing was joined in between."""
-        self._standing.kafka_trouble = str(error)
+        self._standing.kafka_lost(error)
         if self._said != str(error):
             log.warning("kafka.waiting", reason=str(error))
         self._said = str(error)

@@ -1,10 +1,12 @@
 """How this replica stands: the facts behind `/status`, `/readyz`, `/healthz` and the levels in `/metrics`."""
 
 from collections.abc import Mapping, Sized
+from dataclasses import replace
 from typing import Any
 
 from meter import health
 from meter.clock import Clock
+from meter.errors import Silent, Unavailable
 from meter.metrics import Metrics, Readings
 from meter.pipeline.event import UsageEvent
 from meter.pipeline.machine import Machine
@@ -32,14 +34,19 @@ class Standing:
         self._stuck_after_seconds = stuck_after_seconds
         self._failing_since: float | None = None
         self._write_trouble: str | None = None
-        self._ended_before = -1
-        self._moved_at = clock.now().steady_seconds
+        self._client_suspected = False
+        self._idleness = health.Idleness(clock.now().steady_seconds)
+        self._moved_before = 0
+        self._sent_batches = 0
+        self._behind = 0
+        self._read_to: dict[int, int] = {}
 
     # Told
 
     def batch_sent(self, events: int) -> None:
         """A batch of so many events is on its way to the provider."""
         self._metrics.batch_events.observe(events)
+        self._sent_batches += 1
 
     def batch_answered(self, outcome: str, seconds: float) -> None:
         """Its request has ended so."""
@@ -49,6 +56,15 @@ class Standing:
             self._failing_since = self._clock.now().steady_seconds
         elif outcome != "retry":
             self._failing_since = None
+
+    def kafka_lost(self, error: Unavailable) -> None:
+        """The membership has ended, for this reason, and is made anew."""
+        self.kafka_trouble = str(error)
+        self._client_suspected = self._client_suspected and isinstance(error, Silent)
+
+    def client_is_silent(self) -> None:
+        """It delivers nothing although there are records, and is about to be made anew."""
+        self._client_suspected = True
 
     def write_waits(self, reason: str | None) -> None:
         """Receipts or dead letters cannot be written, because of this; None: they can again."""
@@ -113,33 +129,51 @@ class Standing:
 
     def _facts(self) -> health.Facts:
         machine, gate = self._machine, self._machine.gate
+        now = self._clock.now()
         failing_since = self._failing_since if machine.counts.held else None  # what was held went to somebody else
-        return health.Facts(
+        moved = self._moved()
+        facts = health.Facts(
             joined=self.worker is not None and self.worker.membership.joined,
-            kafka_trouble=self.kafka_trouble,
+            kafka_trouble=self.kafka_trouble or (self.worker.ends_trouble if self.worker is not None else None),
             filling=machine.assignment.unfilled(),
             taking_over_seconds=max(0.0, -self._seconds_since(machine.commits.waits_until())),
             waiting_to_write=self._write_trouble,
             billing_paused=gate.paused,
             billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),
             billing_trouble=gate.detail,
-            blocked=machine.assignment.blocked(self._clock.now().steady_seconds),
+            waiting=machine.waits_for_its_time(now),
+            blocked=machine.assignment.blocked(now.steady_seconds),
             held=machine.counts.held,
-            behind=self._behind(),
-            idle_seconds=self._idle_seconds(),
+            behind=self._last_known_behind(),
+            client_suspected=self._client_suspected,
             draining=self.draining,
         )
+        no_excuse = health.has_no_excuse(facts)
+        idle = self._idleness.seconds(moved, no_excuse=no_excuse, steady_seconds=now.steady_seconds)
+        return replace(facts, idle_seconds=idle)
 
-    def _idle_seconds(self) -> float:
-        """Since an event last ended or was taken in, or there was nothing to do, as far as anybody asked."""
-        events = self._machine.counts.events()
-        moved = sum(events.values()) - events["held"]
-        if moved != self._ended_before or not (events["held"] or self._behind()):
-            self._ended_before, self._moved_at = moved, self._clock.now().steady_seconds
-        return self._seconds_since(self._moved_at)
+    def _moved(self) -> int:
+        """Everything that was done so far: events ended, requests begun, and offsets read over while nothing was held.
 
-    def _behind(self) -> int:
-        return 0 if self.worker is None else sum(self.worker.behind().values())
+        What was released and read again is nothing new.
+        """
+        counts = self._machine.counts
+        if not counts.held:
+            reading = map(self._machine.assignment.progress, self._machine.assignment.partitions())
+            for progress in filter(None, reading):
+                self._read_to[progress.partition] = max(progress.position, self._read_to.get(progress.partition, 0))
+        ended = counts.accepted + counts.duplicate + counts.dead_lettered_total
+        moved = ended + self._sent_batches + sum(self._read_to.values())
+        if moved != self._moved_before:
+            self._moved_before, self._client_suspected = moved, False
+        return moved
+
+    def _last_known_behind(self) -> int:
+        """Nobody knows it while the client is made anew or the broker does not say: then nothing has changed yet."""
+        known = None if self.worker is None else self.worker.behind_total()
+        if known is not None:
+            self._behind = known
+        return self._behind
 
     def _partition(self, partition: int) -> dict[str, Any]:
         progress = self._machine.assignment.progress(partition)

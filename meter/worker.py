@@ -12,7 +12,7 @@ import structlog
 from meter.clock import Clock
 from meter.edges import BillingApi, DeadLetterLog, EventSource, ReceiptLog
 from meter.errands import Errands, Observer
-from meter.errors import LostRange, MeterError, Redelivered, Unavailable
+from meter.errors import LostRange, MeterError, Redelivered, Silent, Unavailable
 from meter.membership import Membership, MembershipOptions
 from meter.pipeline.event import Record
 from meter.pipeline.machine import Machine
@@ -75,6 +75,8 @@ class Worker:
         self._stalls = Stalls(options.stalled_after_seconds)
         self.ends: Mapping[int, Bounds] = {}
         """What the log holds per partition, as last seen; absent while unknown."""
+        self.ends_trouble: str | None = None
+        """Why they are unknown, one sentence."""
         self.last_step_at: float | None = None
         """When the machine was last asked; None while nobody is to ask it."""
 
@@ -105,6 +107,13 @@ class Worker:
         reading = (progress for p in assigned.partitions() if (progress := assigned.progress(p)))
         known = [one for one in reading if one.partition in self.ends and one.partition not in self._paused[1]]
         return {one.partition: max(0, self.ends[one.partition].end - one.position) for one in known}
+
+    def behind_total(self) -> int | None:
+        """All of them; None while nobody knows."""
+        assigned = self._machine.assignment
+        is_read = self.membership.joined and not assigned.unfilled()
+        is_known = is_read and (self.ends or not assigned.partitions())
+        return sum(self.behind().values()) if is_known else None
 
     # In
 
@@ -199,8 +208,9 @@ class Worker:
             partitions = self._machine.assignment.partitions()
             try:
                 self.ends = await self._source.bounds(partitions) if partitions else {}
-            except Unavailable:
-                self.ends = {}
+                self.ends_trouble = None
+            except Unavailable as error:
+                self.ends, self.ends_trouble = {}, str(error)
             self._look_for_stalls()
             self._name_poison()
             try:
@@ -213,7 +223,8 @@ class Worker:
         """A client that silently delivers nothing any more is made anew."""
         stalled = self._stalls.look(self.behind(), self.ends, self._clock.now().steady_seconds)
         if stalled:
-            raise Unavailable(f"partitions {stalled} have records and none arrives: the client is made anew")
+            self._observer.client_is_silent()
+            raise Silent(f"partitions {stalled} have records and none arrives: the client is made anew")
 
     def _name_poison(self) -> None:
         """Each once: an event that the provider never answers for, however often it is asked."""

@@ -1,7 +1,10 @@
 """What became of the events so far: the numbers that metrics and `/status` show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+NO_SUCH_CUSTOMER = frozenset({"customer_not_found", "no_active_purchase"})
+"""Reasons for not debiting that somebody should look at; others (a duplicate, another kind of plan) are normal."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,12 @@ class Counts:
     def debit_nothing(self, reason: str, events: int = 1) -> None:
         """`events` more were accepted without a debit."""
         self.not_debited[reason] = self.not_debited.get(reason, 0) + events
+
+    def undebited(self, reasons: Iterable[str]) -> None:
+        """Accepted events for which nothing was debited, each with the provider's reason."""
+        for reason in reasons:
+            if reason in NO_SUCH_CUSTOMER:
+                self.debit_nothing(reason)
 
     def batch(self, trigger: str) -> None:
         """One more batch was formed."""

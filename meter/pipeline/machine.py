@@ -16,7 +16,7 @@ from meter.pipeline.event import Origin, Record, UsageEvent, decode_all
 from meter.pipeline.holding import Holding
 from meter.pipeline.lease import Commits
 from meter.pipeline.now import Now
-from meter.pipeline.outcome import Accepted, Outcome
+from meter.pipeline.outcome import Outcome
 from meter.pipeline.parking import Leaving, Selection
 from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.refusals import Refusals
@@ -24,9 +24,6 @@ from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
 from meter.pipeline.start import Choice, Committed, Start
 from meter.pipeline.usage import PendingUsage
-
-NO_SUCH_CUSTOMER = frozenset({"customer_not_found", "no_active_purchase"})
-"""Reasons for not debiting that somebody should look at; others (a duplicate, another kind of plan) are normal."""
 
 
 class Machine:
@@ -238,6 +235,16 @@ class Machine:
         """Events that fail alone, again and again, while others are accepted; they go on being tried."""
         return self._dispatch.poison()
 
+    def waits_for_its_time(self, now: Now) -> bool:
+        """Nothing is under way or overdue: what is held waits for its batch or its next try, or was refused."""
+        if self.is_inserting(now) or self._settlement.is_writing():
+            return False
+        due = min(self._dispatch.next_due(), self._settlement.next_due())
+        return now.steady_seconds < due < float("inf") or self._holds_only_refused()
+
+    def _holds_only_refused(self) -> bool:
+        return self._dispatch.has_only_refused() and self._settlement.is_quiet()
+
     def may_send(self, now: Now) -> bool:
         """Whether a body may be written now: the lease."""
         return self.commits.may_send(now.steady_seconds)
@@ -271,7 +278,7 @@ class Machine:
         paused = self.assignment.paused(
             steady,
             all_of_them=self._is_draining or self._is_handing_over,
-            only_refused_held=self._dispatch.has_only_refused() and self._settlement.is_quiet(),
+            only_refused_held=self._holds_only_refused(),
         )
         return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, wake)
 
@@ -283,15 +290,10 @@ class Machine:
         verdicts = self._dispatch.verdicts(now.steady_seconds)
         for batch, answer in verdicts.accepted:
             self._settlement.accept(batch, answer, now)
-            self._count_undebited(answer)
+            self.counts.undebited(answer.undebited.values())
         for parked in verdicts.parked:
             self._settlement.park(parked.event, parked.reason, parked.detail)
         self._give_up(verdicts.freed, now)
-
-    def _count_undebited(self, answer: Accepted) -> None:
-        for reason in answer.undebited.values():
-            if reason in NO_SUCH_CUSTOMER:
-                self.counts.debit_nothing(reason)
 
     # Ends
 

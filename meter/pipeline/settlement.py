@@ -168,6 +168,10 @@ class Settlement:
         """Nothing is to be written and nothing under way."""
         return not (self._under_way or self._receipts or self._dead_letters or self._duplicates)
 
+    def is_writing(self) -> bool:
+        """A write is under way."""
+        return bool(self._under_way)
+
     def next_due(self) -> float:
         """When something is to be written, in steady seconds."""
         waiting: Iterable[ReceiptWrite | DeadLetterWrite] = (*self._receipts, *self._dead_letters)

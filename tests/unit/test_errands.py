@@ -32,6 +32,9 @@ class Seen:
     def billing_paused(self, reason: str | None) -> None:
         raise NotImplementedError
 
+    def client_is_silent(self) -> None:
+        """Of no interest here."""
+
     def write_waits(self, reason: str | None) -> None:
         self.waits.append(reason)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meter.health import Facts, is_stuck, reasons
+from meter.health import Facts, Idleness, is_stuck, reasons
 
 
 def test_a_replica_at_rest_is_ready() -> None:
@@ -42,6 +42,10 @@ def test_one_failed_request_is_no_reason() -> None:
     [
         Facts(held=5, idle_seconds=1000, billing_paused="unauthorized"),
         Facts(held=5, idle_seconds=1000, billing_failing_seconds=900),
+        Facts(held=5, idle_seconds=1000, billing_failing_seconds=1),
+        Facts(held=5, idle_seconds=1000, waiting=True),
+        Facts(behind=5, idle_seconds=1000, joined=False),
+        Facts(behind=5, idle_seconds=1000, client_suspected=True, waiting_to_write="no space"),
         Facts(held=5, idle_seconds=1000, blocked=[1]),
         Facts(held=5, idle_seconds=1000, kafka_trouble="away"),
         Facts(held=0, idle_seconds=1000),
@@ -56,6 +60,34 @@ def test_a_restart_is_never_asked_for_when_the_cause_is_known(facts: Facts) -> N
 def test_held_events_without_progress_or_cause_are_stuck() -> None:
     """Then only a restart can help; redelivery is the recovery."""
     assert is_stuck(Facts(held=5, idle_seconds=61), 60)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts(behind=5, idle_seconds=61, client_suspected=True, joined=False, kafka_trouble="made anew"),
+        Facts(behind=5, idle_seconds=61, client_suspected=True, filling=[0]),
+        Facts(held=5, behind=5, idle_seconds=61, waiting=True),
+    ],
+)
+def test_what_was_to_help_and_did_not_is_no_excuse(facts: Facts) -> None:
+    """A client that was made anew and brings as little; nor do records that nobody reads wait for anything."""
+    assert is_stuck(facts, 60)
+
+
+def test_time_counts_only_while_there_is_no_excuse() -> None:
+    """After an outage of hours everything has its time anew; what moves has no need of it."""
+    idleness = Idleness(100.0)
+    looks = [
+        (7, True, 130.0),
+        (7, True, 150.0),
+        (7, False, 160.0),
+        (7, True, 170.0),
+        (8, True, 180.0),
+        (8, True, 190.0),
+    ]
+    seconds = [idleness.seconds(moved, no_excuse=no_excuse, steady_seconds=at) for moved, no_excuse, at in looks]
+    assert seconds == [0.0, 20.0, 0.0, 10.0, 0.0, 10.0]
 
 
 def test_many_partitions_are_named_shortly() -> None:

@@ -1,9 +1,13 @@
 """How this replica stands: what operators are shown, and what the orchestrator is told."""
 
+from typing import Any
+
 import pytest
 
+from meter.errors import Silent, Unavailable
 from meter.metrics import Metrics
-from meter.pipeline.outcome import Refusal, Refused
+from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.outcome import Refusal, Refused, Rejected
 from meter.pipeline.start import Bounds
 from meter.standing import Standing
 from tests.builders import Driver, records
@@ -14,9 +18,9 @@ from tests.shell import Process
 class Replica:
     """A member whose machine is driven by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.clock = HandClock()
-        self.driver = Driver(0, 1, at=100.0)
+        self.driver = Driver(0, 1, at=100.0, **changes)
         self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, 60.0)
         process = Process()
         process.machine = self.driver.machine
@@ -141,6 +145,87 @@ def test_records_that_nobody_reads_are_a_case_for_a_restart() -> None:
     assert replica.standing.alive()
     replica.pass_time(61.0)
     assert not replica.standing.alive()
+
+
+def test_what_is_left_to_read_is_not_forgotten_while_the_client_is_made_anew() -> None:
+    """A client that brings nothing is made anew again and again: that is no movement, and no excuse."""
+    replica = Replica()
+    worker, replica.worker.ends = replica.worker, {0: Bounds(0, 9)}
+    assert replica.standing.alive()
+    replica.pass_time(30.0)
+    replica.standing.client_is_silent()
+    replica.standing.worker = None
+    replica.standing.kafka_lost(Silent("none arrives: the client is made anew"))
+    replica.driver.revoke()
+    assert replica.standing.alive()
+    replica.driver.assign(0, 1)
+    replica.standing.worker, worker.ends, replica.standing.kafka_trouble = worker, {}, None
+    assert replica.standing.alive()
+    replica.pass_time(31.0)
+    assert not replica.standing.alive()
+    assert replica.reasons() == ["stuck"]
+
+
+def test_a_broker_that_is_away_has_no_need_of_a_restart() -> None:
+    """Not even after a client that was made anew in vain: now everybody knows why nothing arrives."""
+    replica = Replica()
+    replica.worker.ends = {0: Bounds(0, 9)}
+    assert replica.standing.alive()
+    replica.standing.client_is_silent()
+    replica.standing.kafka_lost(Silent("none arrives: the client is made anew"))
+    replica.standing.kafka_lost(Unavailable("nobody listens there"))
+    replica.pass_time(3600.0)
+    assert replica.standing.alive()
+    replica.standing.kafka_trouble = None
+    assert replica.standing.alive()
+
+
+def test_released_and_read_again_is_no_movement() -> None:
+    """A group that rebalances all the time hides nobody who never bills."""
+    replica = Replica()
+    for _ in range(7):
+        replica.driver.feed(0, *records(0, 3))
+        assert replica.standing.alive()
+        replica.pass_time(10.0)
+        replica.driver.sends.clear()
+        replica.driver.revoke()
+        replica.driver.assign(0, 1)
+    assert replica.driver.ends() == {"consumed": 21, "released": 21}
+    replica.driver.feed(0, *records(0, 3))
+    replica.pass_time(60.0)
+    assert not replica.standing.alive()
+
+
+def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() -> None:
+    """On a quiet topic: only another event's acceptance can tell whose fault it is, and that may take days."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 1))
+    replica.driver.pass_time(1.0)
+    replica.driver.answer(Rejected({0: "no"}, "no"))
+    replica.pass_time(3600.0)
+    assert replica.standing.alive()
+    assert replica.reasons() == []
+
+
+def test_a_batch_that_may_wait_for_long_is_not_stuck() -> None:
+    """`batch.max_age_seconds` above `run.stuck_after_seconds`: it leaves when it is due."""
+    replica = Replica(batch=BatchLimits(3, 100_000, 600.0))
+    replica.driver.feed(0, *records(0, 1))
+    replica.pass_time(599.0)
+    assert replica.standing.alive()
+    replica.pass_time(2.0)
+    assert replica.standing.alive()
+    replica.pass_time(61.0)
+    assert not replica.standing.alive()
+
+
+def test_a_broker_that_does_not_say_where_partitions_end_is_a_reason() -> None:
+    """The lag is unknown, and somebody should know why."""
+    replica = Replica()
+    replica.worker.ends_trouble = "Kafka gave no answer within 10 s"
+    assert replica.reasons() == ["kafka"]
+    replica.worker.ends_trouble = None
+    assert replica.reasons() == []
 
 
 def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
