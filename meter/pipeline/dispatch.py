@@ -120,7 +120,7 @@ class Dispatch:
 
     def verdicts(self, steady_seconds: float) -> Verdicts:
         """What became of events since the last call."""
-        if self._wishes.is_time(steady_seconds):
+        if steady_seconds >= self._wishes.next_due():
             self._park_wished(steady_seconds)
         cooled = [batch for batch in self._cooling if batch.cool_at <= steady_seconds]
         if cooled:
@@ -154,9 +154,9 @@ class Dispatch:
             sendable = self.gate.opens_at  # anything may be a probe
         return max(sendable, self.gate.opens_at)
 
-    def cooled_at(self) -> float:
-        """When the next released event can no longer be inserted by an earlier try, in steady seconds."""
-        return min((batch.cool_at for batch in self._cooling), default=float("inf"))
+    def next_verdict_at(self) -> float:
+        """When `verdicts` knows more by itself: no earlier try can insert a released event, or somebody may leave."""
+        return min([self._wishes.next_due(), *(batch.cool_at for batch in self._cooling)])
 
     # Choosing
 

@@ -274,7 +274,7 @@ class Machine:
             commit_at = float("inf")
         can_send = steady < self.commits.lease_until() and not self._is_handing_over
         sendable = max(self._dispatch.next_due(), self.commits.waits_until()) if can_send else float("inf")
-        wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.cooled_at())
+        wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.next_verdict_at())
         paused = self.assignment.paused(
             steady,
             all_of_them=self._is_draining or self._is_handing_over,

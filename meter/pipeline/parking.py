@@ -99,9 +99,9 @@ class Wishes:
         """These assignments are over: whoever has the events next holds them anew."""
         self._wished = {place for place in self._wished if place[0] not in epochs}
 
-    def is_time(self, steady_seconds: float) -> bool:
-        """Whether to look for them again: not each time, thousands of events may wait."""
-        return bool(self._wished) and steady_seconds >= self._look_at
+    def next_due(self) -> float:
+        """When to look for them again, in steady seconds: not each time, thousands of events may wait."""
+        return self._look_at if self._wished else float("inf")
 
 
 def _place(event: UsageEvent) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What static membership adds to the world: a member is replaced at once, and does not know it."""
 
+from tests.simulation.group import abandon, assign, make, rebalance
 from tests.simulation.member import Member
 from tests.simulation.world import PARTITIONS, SESSION_SECONDS, STEP_SECONDS, UNKNOWN, World
 
@@ -9,11 +10,11 @@ def replace(world: World, member: Member) -> None:
     on sending for as long as it has its lease. Sometimes the group rebalances meanwhile."""
     world.struck["replaced while it may send"] += 1
     member.is_cut_off = True
-    world.members[world.members.index(member)] = new = world.make()
+    world.members[world.members.index(member)] = new = make(world)
     world.replaced.append(member)
-    world.assign(new, list(member.positions))
+    assign(world, new, list(member.positions))
     if world.chance.random() < 0.3:
-        world.rebalance()
+        rebalance(world)
     until = world.seconds + SESSION_SECONDS + 10.0
     while world.seconds < until:
         for other in world.running():
@@ -25,5 +26,5 @@ def replace(world: World, member: Member) -> None:
             world.finish_write(other, "ok")
         world.pass_time(STEP_SECONDS)
         world.answer_any(member, world.chance.choice(("busy", "ok", *UNKNOWN)))
-    world.abandon(member)
+    abandon(world, member)
     world.replaced.remove(member)

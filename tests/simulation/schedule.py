@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
+from tests.simulation.group import come_back, cut_off, join, kill, rebalance, stop, wake
 from tests.simulation.member import Member
 from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.replacing import replace
@@ -12,6 +13,7 @@ from tests.simulation.world import MOST_POLLED, PARTITIONS, World
 Step = tuple[int, int, int]
 KINDS = 70
 """Kinds of steps; 0 is nothing at all, so that a schedule that is made simpler says which steps matter."""
+PRODUCING = range(1, 11)
 KEYS = 90
 ANSWERS = ("ok", "ok", "ok", "ok", "cut_before", "cut_after", "late", "busy", "unauthorized", "too_large", "not_sent")
 WRITES = ("ok", "ok", "ok", "unacknowledged", "failed", "too_large")
@@ -27,25 +29,34 @@ def customer_of(key: int) -> str:
     return "" if key % 11 == 7 else f"cus_{key % 3}"
 
 
+def events_in(steps: Sequence[Step]) -> int:
+    """How many events the schedule produces."""
+    return sum(_events_of(b) for kind, _, b in steps if kind in PRODUCING)
+
+
 def play(world: World, steps: Sequence[Step]) -> None:
-    """Lets everything happen that the schedule says."""
+    """Lets everything happen that the schedule says.
+
+    What chance decides in one step does not depend on the steps before it: one of them can be left out.
+    """
     for _ in range(world.max_members):
-        world.join()
-    for kind, a, b in steps:
+        join(world)
+    for number, (kind, a, b) in enumerate(steps):
         if kind:
-            _happen(world, kind - 1, a, b)
+            world.chance.seed((world.seed << 16) + number)
+            _happen(world, kind, a, b)
 
 
 def settle(world: World) -> None:
     """From now on nothing fails: everything must come to its end."""
     for member in [member for member in world.members if member.is_stopped]:
-        world.wake(member)
+        wake(world, member)
     if not world.members:
-        world.join()
+        join(world)
     fresh = 1000
     for _ in range(SETTLING_ROUNDS):
         if any(world.seconds >= member.session_until for member in world.members):
-            world.rebalance()  # the broker has dropped it, and it joins again
+            rebalance(world)  # the broker has dropped it, and it joins again
         for member in world.members:
             _calm(world, member)
         world.pass_time(2.0)
@@ -78,26 +89,30 @@ def check_ends(world: World) -> None:
         assert len(member.machine.usage) == 0, "units are held, and no event"
 
 
+def _events_of(b: int) -> int:
+    return 1 + b % 9
+
+
 def _happen(world: World, kind: int, a: int, b: int) -> None:
     running = world.running()
     member = running[a % len(running)] if running else None
-    if kind < 10:
-        for key in range(a, a + 1 + b % 9):
+    if kind in PRODUCING:
+        for key in range(a, a + _events_of(b)):
             world.produce(b % PARTITIONS, key % KEYS, 1 + (a % 7 == 0), customer_of(key % KEYS))
     elif member is None:
-        world.join()
-    elif kind < 24:
+        join(world)
+    elif kind < 25:
         world.poll(member, b % PARTITIONS, 1 + a % 8)
-    elif kind < 38:
+    elif kind < 39:
         world.answer_any(member, ANSWERS[b % len(ANSWERS)])
-    elif kind < 50:
+    elif kind < 51:
         world.finish_write(member, WRITES[b % len(WRITES)])
-    elif kind < 56:
+    elif kind < 57:
         world.finish_commit(member, ("applied", "applied", "unheard", "lost")[b % 4])
-    elif kind < 62:
+    elif kind < 63:
         world.pass_time(0.3 + b % 7)
-    elif kind < 67 or kind == 69:
-        _membership(world, member, kind - 62, a)
+    elif kind < 68 or kind == 70:
+        _membership(world, member, kind - 63, a)
     else:
         world.park(member, BAD_CUSTOMERS[a % 2])
 
@@ -105,22 +120,22 @@ def _happen(world: World, kind: int, a: int, b: int) -> None:
 def _membership(world: World, member: Member, kind: int, a: int) -> None:
     stopped = [other for other in world.members if other.is_stopped]
     if kind == 0:
-        world.kill(member)
+        kill(world, member)
     elif kind == 1 and len(world.running()) > 1:
-        world.stop(member)
+        stop(world, member)
     elif kind == 2 and stopped:
-        world.wake(stopped[a % len(stopped)])
+        wake(world, stopped[a % len(stopped)])
     elif kind == 3 and a % 3 == 0:
-        world.cut_off(member)
+        cut_off(world, member)
     elif kind == 4 and len(world.members) == 1:
-        world.come_back(member)
+        come_back(world, member)
     elif kind == 7 and world.is_static and member.positions:
         replace(world, member)
     elif len(world.members) < world.max_members:
-        world.join()
+        join(world)
     else:
         world.struck["rebalance"] += 1
-        world.rebalance()
+        rebalance(world)
 
 
 def _calm(world: World, member: Member) -> None:

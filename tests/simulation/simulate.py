@@ -14,21 +14,30 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, reject, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, assume, given, seed, settings
 from hypothesis import strategies as st
 from rich.progress import Progress
 
-from tests.simulation.schedule import KINDS, Step, check_ends, play, settle
+from tests.simulation.schedule import KINDS, Step, check_ends, events_in, play, settle
 from tests.simulation.world import World
 
 FOUND = Path(__file__).parent / "found"
 MIN_EVENTS = 200
 MIN_FAULTS = 10
 MIN_FAULT_KINDS = 4
-AT_A_TIME = 250
+AT_A_TIME = 9
+"""From the tenth on Hypothesis draws mostly near copies of the schedule before: these begin afresh."""
+WEIGHED_KINDS = (*range(KINDS + 1), *range(1, 6))
+"""A little more is produced than the rest needs: few schedules are thrown away for having too few events."""
 
-numbers = st.integers(0, 120)
-steps = st.tuples(st.integers(0, KINDS), numbers, numbers)
+
+def _step(drawn: bytes) -> Step:
+    kind, a, b = drawn
+    return WEIGHED_KINDS[kind * len(WEIGHED_KINDS) // 256], a, b
+
+
+steps = st.binary(min_size=3, max_size=3).map(_step)
+"""All three numbers at once: one by one drawing them takes as long as playing them."""
 
 
 class Case(NamedTuple):
@@ -49,7 +58,7 @@ class Played(NamedTuple):
 
 
 cases = st.builds(
-    Case, st.integers(0, 2**32 - 1), st.sampled_from((2, 3, 1, 3, 2)), st.lists(steps, min_size=120, max_size=360)
+    Case, st.integers(0, 2**32 - 1), st.sampled_from((2, 3, 1, 3, 2)), st.lists(steps, min_size=200, max_size=360)
 )
 
 
@@ -81,13 +90,13 @@ def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
     )
     @given(case=cases)
     def every_event_has_one_end(case: Case) -> None:
+        assume(events_in(case.schedule) >= MIN_EVENTS)
         try:
             world = run(case)
         except Exception as fault:
             failed.append((case, f"{type(fault).__name__}: {fault}"))
             raise
-        if not _is_hard(world):
-            reject()
+        assume(_is_hard(world))
         schedules[case.members] += 1
         struck.update(world.struck)
 
@@ -102,7 +111,7 @@ def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
 
 def _is_hard(world: World) -> bool:
     faults = +world.struck
-    return world.events >= MIN_EVENTS and faults.total() >= MIN_FAULTS and len(faults) >= MIN_FAULT_KINDS
+    return faults.total() >= MIN_FAULTS and len(faults) >= MIN_FAULT_KINDS
 
 
 def keep(case: Case) -> Path:

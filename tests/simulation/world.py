@@ -10,7 +10,7 @@ from meter.pipeline.outcome import Accepted, Outcome, TryAgain
 from meter.pipeline.parking import Selection
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
-from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note, were_given_back
+from meter.pipeline.start import Choice
 from tests.simulation.broker import Broker, Rec
 from tests.simulation.member import MAX_HELD_EVENTS, Member
 from tests.simulation.provider import Provider, Request
@@ -18,8 +18,8 @@ from tests.simulation.provider import Provider, Request
 WALL = 1_800_000_000.0
 SESSION_SECONDS = 30.0
 BILLING_TIMEOUT_SECONDS = 10.0
-HAND_OVER_SECONDS = 14.0
 STEP_SECONDS = 0.5
+WOKEN_FOR_NOTHING = 0.2
 PARTITIONS = 3
 MOST_POLLED = 10
 MOST_HELD_EVENTS = REFUSED_ALLOWANCE * MAX_HELD_EVENTS + PARTITIONS * MOST_POLLED
@@ -39,6 +39,7 @@ class World:
     """Everything that exists; every public method is one thing that can happen."""
 
     def __init__(self, seed: int, max_members: int) -> None:
+        self.seed = seed
         self.chance = random.Random(seed)
         self.max_members = max_members
         self.seconds = 100.0
@@ -78,74 +79,6 @@ class World:
         self.events += 1
         log.append(Rec(len(log), int((WALL + self.seconds) * 1000), json.dumps(event).encode()))
 
-    def join(self) -> None:
-        """One more member."""
-        self.members.append(self.make())
-        self.rebalance()
-
-    def kill(self, member: Member) -> None:
-        """SIGKILL: what it has at the provider may still be inserted; its session has to run out."""
-        self.struck["killed between receipt and commit" if self._has_uncommitted_receipts(member) else "killed"] += 1
-        self.abandon(member)
-        self.members.remove(member)
-        self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
-        self.rebalance()
-
-    def stop(self, member: Member) -> None:
-        """SIGSTOP past the session: the others go on without it."""
-        self.struck["stopped past its session"] += 1
-        member.is_stopped = True
-        self.abandon(member)
-        self.pass_time(max(0.0, member.session_until - self.seconds) + 0.1)
-        self.rebalance()
-
-    def wake(self, member: Member) -> None:
-        """SIGCONT: it may write what it had to write, but must not send; then it learns that it is out."""
-        member.is_stopped = False
-        self.pump(member)
-        for name, outcome in member.unheard:
-            member.machine.answered(name, outcome, self.now())
-            self.pump(member)
-        member.unheard.clear()
-        self.struck["woken as a zombie that has writes to finish"] += bool(member.writes)
-        while member.writes:
-            self.finish_write(member, self.chance.choice(("ok", "unacknowledged", "failed")))
-        if member.commit is not None:
-            self.finish_commit(member, "applied")
-        self.rebalance()
-
-    def cut_off(self, member: Member) -> None:
-        """Kafka cannot be reached, the provider can: sending must end before the session does."""
-        self.struck["cut off from Kafka"] += 1
-        member.is_cut_off = True
-        until = member.session_until + 10.0
-        while self.seconds < until:
-            self.pass_time(STEP_SECONDS)
-            self.answer_any(member, self.chance.choice(("busy", "busy", "ok")))
-        member.is_cut_off = False
-        self.rebalance()
-
-    def come_back(self, member: Member) -> None:
-        """Its partitions are taken and given back at once, whatever is under way; only for a member that is alone."""
-        self.struck["partitions taken and given back at once"] += 1
-        if member.commit is not None:
-            member.commit = None
-            member.machine.commit_failed(lost=True)
-        member.machine.revoked(self.now())
-        self.pump(member)
-        self.generation += 1
-        self.assign(member, list(range(PARTITIONS)))
-
-    def rebalance(self) -> None:
-        """Eager: everybody gives everything back, and gets partitions anew."""
-        for member in self.running():
-            if member.generation >= 0:
-                self._hand_over(member)
-        self.generation += 1
-        running = self.running()
-        for index, member in enumerate(running):
-            self.assign(member, [p for p in range(PARTITIONS) if p % len(running) == index])
-
     def pass_time(self, seconds: float) -> None:
         """Time passes; members act when they wanted to be woken, timeouts strike, late inserts happen."""
         until = self.seconds + seconds
@@ -153,17 +86,26 @@ class World:
             self.seconds = min(until, self._next_moment())
             self.provider.pass_time(self.seconds)
             for member in [*self.running(), *self.replaced]:
-                self.pump(member)
-                if member.commit is not None:
-                    self.finish_commit(member, "applied")
-                for request in self._requests(member):
-                    if self.seconds >= request.started + BILLING_TIMEOUT_SECONDS:
-                        self.answer(member, request, self.chance.choice(UNKNOWN))
+                self._let_act(member)
+
+    def _let_act(self, member: Member) -> None:
+        """Whoever has slept long enough acts; others are woken for nothing now and then."""
+        if member.wake_at <= self.seconds:
+            self.pump(member)
+        elif self.chance.random() < WOKEN_FOR_NOTHING:
+            assert not self.pump(member), "the machine would have overslept"
+        if member.commit is not None:
+            self.finish_commit(member, "applied")
+        for request in self.requests(member):
+            if self.seconds >= request.started + BILLING_TIMEOUT_SECONDS:
+                self.answer(member, request, self.chance.choice(UNKNOWN))
 
     # Things that happen to one member
 
     def poll(self, member: Member, partition: int, count: int) -> None:
         """The next records, unless the partition is paused."""
+        if partition in member.paused:
+            self.pump(member)  # it may go on by now
         if partition in member.positions and partition not in member.paused:
             position = member.positions[partition]
             records = self.broker.logs[partition][position : position + count]
@@ -174,13 +116,13 @@ class World:
 
     def answer(self, member: Member, request: Request, how: str) -> None:
         """The provider answers, or does not."""
-        outcome = self._outcome(request, how)
+        outcome = self.outcome(request, how)
         member.machine.answered(request.batch, outcome, self.now())
         self.pump(member)
 
     def answer_any(self, member: Member, how: str) -> None:
         """One of its requests is answered."""
-        requests = self._requests(member)
+        requests = self.requests(member)
         if requests:
             self.answer(member, self.chance.choice(requests), how)
 
@@ -238,8 +180,8 @@ class World:
                 member.machine.commit_failed(lost=False)
         self.pump(member)
 
-    def pump(self, member: Member) -> None:
-        """Does what the machine says, and checks what must hold at every moment."""
+    def pump(self, member: Member) -> bool:
+        """Does what the machine says, whether that is anything, and checks what must hold at every moment."""
         machine = member.machine
         actions = machine.next(self.now())
         for batch in actions.sends:
@@ -256,7 +198,8 @@ class World:
             assert member.commit is None, "two commits outstanding"
             member.commit, member.commit_started = dict(actions.commit), self.seconds
         member.paused = frozenset(actions.paused)
-        if actions.sends or actions.receipts or actions.dead_letters or actions.commit:
+        is_busy = bool(actions.sends or actions.receipts or actions.dead_letters or actions.commit)
+        if is_busy:
             actions = machine.next(self.now())
             left = [*actions.sends, *actions.receipts, *actions.dead_letters, *(actions.commit or ())]
             assert not left, "not everything was said"
@@ -264,13 +207,9 @@ class World:
         member.wake_at = actions.wake_at
         assert machine.counts.balanced(), machine.counts
         assert machine.counts.held <= MOST_HELD_EVENTS
+        return is_busy
 
     # Inside
-
-    def make(self) -> Member:
-        """A process that has not joined."""
-        self.made += 1
-        return Member(self.made, self.chance.randrange(2**32))
 
     def _check_fault(self, write: DeadLetterWrite) -> None:
         """Invariant 7: by itself a refused event is parked only after another was accepted in a later request."""
@@ -286,67 +225,12 @@ class World:
         due = [when for when in (*waking, *timeouts, self.provider.next_late()) if when > self.seconds]
         return min(due, default=float("inf"))
 
-    def _outcome(self, request: Request, how: str) -> Outcome:
+    def outcome(self, request: Request, how: str) -> Outcome:
         outcome = self.provider.answer(request, how, self.seconds)
         if not isinstance(outcome, Accepted):
             is_cut = isinstance(outcome, TryAgain) and outcome.outcome_unknown
             self.struck[f"provider: {how if is_cut else type(outcome).__name__}"] += 1
         return outcome
 
-    def _has_uncommitted_receipts(self, member: Member) -> bool:
-        return any(
-            offset >= self.broker.commits.get(partition, Committed(0, "")).offset
-            for partition, offset in self.broker.ends
-            if partition in member.positions
-        )
-
-    def _requests(self, member: Member) -> list[Request]:
+    def requests(self, member: Member) -> list[Request]:
         return [request for request in self.provider.requests if request.member == member.number]
-
-    def abandon(self, member: Member) -> None:
-        """The provider goes on with what it has of a client that is gone; a stopped one hears of it later."""
-        for request in self._requests(member):
-            outcome = self._outcome(request, self.chance.choice(("ok", *UNKNOWN)))
-            member.unheard.append((request.batch, outcome))
-
-    def _hand_over(self, member: Member) -> None:
-        member.machine.hand_over()
-        deadline = self.seconds + HAND_OVER_SECONDS
-        while not (member.machine.is_quiet(self.now()) and member.commit is None) and self.seconds < deadline:
-            self.pump(member)
-            self.finish_write(member, "ok")
-            if member.commit is not None:
-                self.finish_commit(member, "applied")
-            if self.chance.random() < 0.3:
-                self.answer_any(member, self.chance.choice(("ok", *UNKNOWN)))
-            self.pass_time(STEP_SECONDS)
-        self._final_commit(member)
-        member.positions = {}
-        member.machine.revoked(self.now())
-        self.pump(member)
-
-    def _final_commit(self, member: Member) -> None:
-        member.commit = None
-        if member.generation == self.generation and self.seconds < member.session_until:
-            self.broker.commit(member.machine.last_commits(self.now()))
-
-    def assign(self, member: Member, partitions: list[int]) -> None:
-        starts = {}
-        for partition in partitions:
-            commit = self.broker.commits.get(partition, Committed(0, ""))
-            starts[partition] = Start(commit.offset, decode_note(commit.metadata).receipts_offset)
-        gave_back = were_given_back(partitions, self.broker.commits)
-        note = {p: Committed(s.offset, encode_note(CommitNote(CHOICE, s.receipts_offset))) for p, s in starts.items()}
-        self.broker.commit(note)
-        member.generation = self.generation
-        member.session_until = self.seconds + SESSION_SECONDS
-        member.positions = {partition: start.offset for partition, start in starts.items()}
-        waits = self.is_static and not gave_back
-        member.machine.commits.wait(self.seconds + (SESSION_SECONDS if waits else 0.0))
-        member.machine.assigned("cluster", starts, CHOICE, self.seconds, self.now())
-        for partition in partitions:
-            log = self.broker.receipts.get(partition, [])
-            for offset in range(member.machine.assignment.fill_from(partition, 0), len(log)):
-                member.machine.remember(partition, offset, log[offset])
-            member.machine.window_filled(partition)
-        self.pump(member)
