@@ -71,8 +71,12 @@ class Broker:
     def _check_note(self, partition: int, commit: Committed) -> None:
         """Whoever reads receipts from the note on finds all that name an offset at or above the commit."""
         log, note = self.receipts.get(partition, []), decode_note(commit.metadata)
-        found = {offset for receipt in log[note.receipts_offset :] for offset in receipt.offsets}
-        for at, receipt in enumerate(log[: note.receipts_offset]):
-            overlooked = [offset for offset in receipt.offsets if offset >= commit.offset and offset not in found]
-            is_stray = (partition, at) in self.strays
-            assert is_stray or not overlooked, f"receipts of {overlooked}, above the commit, would not be read again"
+        above = [
+            receipt
+            for at, receipt in enumerate(log[: note.receipts_offset])
+            if max(receipt.offsets) >= commit.offset and (partition, at) not in self.strays
+        ]
+        if above:
+            found = {offset for receipt in log[note.receipts_offset :] for offset in receipt.offsets}
+            overlooked = {o for receipt in above for o in receipt.offsets if o >= commit.offset} - found
+            assert not overlooked, f"receipts of {overlooked}, above the commit, would not be read again"

@@ -111,6 +111,12 @@ def assign(world: World, member: Member, partitions: list[int]) -> None:
     world.pump(member)
 
 
+def heartbeat(world: World, member: Member) -> None:
+    """Whoever holds nothing has nothing to commit, and remains a member."""
+    if not member.machine.counts.held and world.seconds < member.session_until:
+        member.session_until = max(member.session_until, world.seconds + SESSION_SECONDS)
+
+
 def abandon(world: World, member: Member) -> None:
     """The provider goes on with what it has of a client that is gone; a stopped one hears of it later."""
     for request in world.requests(member):

@@ -1,6 +1,6 @@
 """What static membership adds to the world: a member is replaced at once, and does not know it."""
 
-from tests.simulation.group import abandon, assign, make, rebalance
+from tests.simulation.group import abandon, assign, heartbeat, make, rebalance
 from tests.simulation.member import Member
 from tests.simulation.world import PARTITIONS, SESSION_SECONDS, STEP_SECONDS, UNKNOWN, World
 
@@ -18,13 +18,12 @@ def replace(world: World, member: Member) -> None:
     until = world.seconds + SESSION_SECONDS + 10.0
     while world.seconds < until:
         for other in world.running():
-            if not other.machine.counts.held:  # it has nothing to commit, and its heartbeats go on
-                other.session_until = max(other.session_until, world.seconds + SESSION_SECONDS)
-            if world.chance.random() < 0.1:
+            heartbeat(world, other)
+            if world.chance.random() < 0.2:
                 world.poll(other, world.chance.randrange(PARTITIONS), 4)
             world.answer_any(other, "ok")
             world.finish_write(other, "ok")
-        world.pass_time(STEP_SECONDS)
+        world.pass_time(2 * STEP_SECONDS)
         world.answer_any(member, world.chance.choice(("busy", "ok", *UNKNOWN)))
     abandon(world, member)
     world.replaced.remove(member)

@@ -4,8 +4,9 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tests.simulation.group import come_back, cut_off, join, kill, rebalance, stop, wake
-from tests.simulation.member import Member
+from meter.pipeline.assignment import ENDED_ALLOWANCE, REFUSED_ALLOWANCE
+from tests.simulation.group import come_back, cut_off, heartbeat, join, kill, rebalance, stop, wake
+from tests.simulation.member import MAX_HELD_EVENTS, Member
 from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
 from tests.simulation.replacing import replace
 from tests.simulation.world import MOST_POLLED, PARTITIONS, World
@@ -58,6 +59,11 @@ def settle(world: World) -> None:
         if any(world.seconds >= member.session_until for member in world.members):
             rebalance(world)  # the broker has dropped it, and it joins again
         for member in world.members:
+            heartbeat(world, member)
+            if any(_is_hopeless(member, partition) for partition in member.paused):
+                world.struck["only an operator could help"] += 1
+                for customer in BAD_CUSTOMERS:
+                    world.park(member, customer)
             _calm(world, member)
         world.pass_time(2.0)
         if _is_settled(world):
@@ -145,6 +151,15 @@ def _calm(world: World, member: Member) -> None:
         world.answer_any(member, "ok")
         world.finish_write(member, "ok")
     world.finish_commit(member, "applied")
+
+
+def _is_hopeless(member: Member, partition: int) -> bool:
+    """Refused events, or what has ended behind them, fill all the memory that the partition may ever take."""
+    progress, share = member.machine.assignment.progress(partition), MAX_HELD_EVENTS / len(member.positions)
+    if progress is None:
+        return False
+    held, ended = progress.held(), progress.load() - progress.held()
+    return held >= REFUSED_ALLOWANCE * share or ended >= ENDED_ALLOWANCE * share
 
 
 def _is_settled(world: World) -> bool:

@@ -6,6 +6,14 @@ import pytest
 
 from tests.simulation.simulate import FOUND, load, run, simulate_all
 
+RARE_AND_DEAR = {
+    "commit: lost",
+    "killed between receipt and commit",
+    "provider: late",
+    "replaced while it may send",
+    "woken as a zombie that has writes to finish",
+}
+
 
 @pytest.mark.timeout(400)
 def test_whatever_happens_every_event_is_billed_once_or_parked() -> None:
@@ -14,6 +22,7 @@ def test_whatever_happens_every_event_is_billed_once_or_parked() -> None:
     assert played.failed is None, f"{played.reason}: {played.failed}"
     assert played.schedules.total() == 500
     assert min(played.struck.values()) > 0
+    assert played.struck.keys() >= RARE_AND_DEAR
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)

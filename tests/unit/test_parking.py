@@ -35,6 +35,17 @@ def test_never_while_its_key_is_in_flight() -> None:
     assert driver.reasons() == [PARKED] * 3
 
 
+def test_whoever_waits_to_leave_is_looked_for_in_time() -> None:
+    """The machine asks to be woken for it."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    driver.answer(TIMEOUT)
+    driver.machine.park(origins((0, 0), (0, 1), (0, 2)), driver.now)
+    assert driver.machine.next(driver.now).wake_at == driver.now.steady_seconds + 0.5
+    driver.pass_time(3.0)
+    assert len(driver.writes) == 3
+
+
 def test_what_was_accepted_meanwhile_is_accepted() -> None:
     """The wish comes too late, and is forgotten."""
     driver = Driver(0)
