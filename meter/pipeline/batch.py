@@ -20,6 +20,7 @@ class Batch(msgspec.Struct, eq=False):
     started_at: float = 0.0  # steady seconds
     first_failed_at: float | None = None  # steady seconds
     first_refused_at: float | None = None  # steady seconds; of a batch of one event
+    refused_as: str | None = None  # why it was refused last, if it was; of a batch of one event
 
     def body_bytes(self) -> int:
         """Size of the request's body."""

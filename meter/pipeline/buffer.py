@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
@@ -77,9 +77,23 @@ class Buffer:
         self._forget_arrivals(len(taken))
         return taken
 
-    def events(self) -> Iterable[UsageEvent]:
-        """What waits."""
+    def events(self) -> Collection[UsageEvent]:
+        """What waits, the oldest first."""
         return self._events
+
+    def take_at(self, index: int) -> UsageEvent:
+        """Removes and returns one of `events()`."""
+        taken = self._events[index]
+        del self._events[index]
+        self._bytes -= body_bytes((taken,))
+        for chunk, (when, count) in enumerate(self._arrivals):
+            if index < count:
+                self._arrivals[chunk] = (when, count - 1)
+                if count == 1:
+                    del self._arrivals[chunk]
+                break
+            index -= count
+        return taken
 
     def discard(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """Removes and returns the events of these assignments."""

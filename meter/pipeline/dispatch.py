@@ -14,6 +14,7 @@ from meter.pipeline.event import UsageEvent
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.parking import Leaving, Selection, Wishes
+from meter.pipeline.probing import take_unlike
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
 from meter.pipeline.verdicts import Parked, Verdicts, take_expired
@@ -198,13 +199,9 @@ class Dispatch:
         refused = self.refusals.take_probe() if self._turn % 2 else None
         if refused is not None:
             return refused
-        batch = self._queued(now, draining=True) or self._fresh(now, draining=True)
-        if batch is None:
-            return self.refusals.take_probe()
-        if len(batch.events) > 1:
-            self._queue.appendleft(batch.part(self._new_name(), batch.events[1:]))
-            batch = batch.part(self._new_name(), batch.events[:1])
-        return batch
+        known = [refusal.event for refusal in self.refusals.waiting()]
+        other = take_unlike(known, self._queue, self._buffer, self._new_name, now.steady_seconds)
+        return other or self.refusals.take_probe()
 
     # Judging
 

@@ -58,7 +58,7 @@ class Wishes:
     def add(self, wanted: Selection, buffer: Buffer, batches: Iterable[Batch], refusals: Refusals) -> int:
         """Everything held that is meant, and how many that is."""
         held: list[tuple[UsageEvent, str | None]] = [(one.event, one.reason) for one in refusals.waiting()]
-        held += [(event, None) for batch in batches for event in batch.events]
+        held += [(event, batch.refused_as) for batch in batches for event in batch.events]
         held += [(event, None) for event in buffer.events()]
         wished = {_place(event) for event, reason in held if wanted.takes(event, reason)}
         self._wished |= wished
@@ -72,6 +72,9 @@ class Wishes:
         if gone:
             batch.events = [event for event in batch.events if _place(event) not in self._wished]
             self.forget(gone)
+        if batch.refused_as is not None:
+            detail = "refused, and to be tried again (parked by an operator)"
+            return [Parked(event, batch.refused_as, detail) for event in gone]
         return [Parked(event, PARKED, "was held without an end, and parked by an operator") for event in gone]
 
     def take_waiting(

@@ -6,6 +6,7 @@ then the provider is well and the event is not. When most events are refused, th
 """
 
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
 from meter.pipeline.batch import Batch
@@ -37,7 +38,9 @@ class Refusals:
     def __init__(self, unknown_customer_wait_seconds: float) -> None:
         self._wait_seconds = unknown_customer_wait_seconds
         self._waiting: dict[str, Refusal] = {}
+        self._timed: list[tuple[float, str]] = []  # (retry_at, key), the earliest first; also of some that are gone
         self._accepted_from = float("-inf")  # the latest start of a request in which an event was accepted
+        self._judged_from: float | None = None  # up to there everything that waits was judged
         self._recent: dict[str, str | None] = {}  # key -> the customer if refused, None if accepted
 
     def __len__(self) -> int:
@@ -47,10 +50,12 @@ class Refusals:
         """The only event of `batch` was refused now."""
         event = batch.events[0]
         first_at = steady_seconds if batch.first_refused_at is None else batch.first_refused_at
-        batch.first_refused_at = first_at
+        batch.first_refused_at, batch.refused_as = first_at, reason
         retry_at = float("inf")
         if reason == "unknown_customer":  # for as long as it is not parked: the customer may be created yet
             retry_at = steady_seconds + self._retry_seconds(steady_seconds - first_at)
+            heappush(self._timed, (retry_at, event.key))
+            self._judged_from = None
         self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
         self._remember(event.key, event.customer)
 
@@ -78,6 +83,9 @@ class Refusals:
         A customer that stays unknown for the whole wait was refused again and again meanwhile; for it an
         acceptance after the first refusal is enough.
         """
+        if self._judged_from == self._accepted_from:  # thousands may wait, and nobody was accepted since
+            return []
+        self._judged_from = self._accepted_from
         parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal)]
         for refusal in parkable:
             self._drop(refusal.event.key)
@@ -85,10 +93,7 @@ class Refusals:
 
     def take_due(self, steady_seconds: float) -> Batch | None:
         """An event that is to be tried again by now."""
-        for refusal in self._waiting.values():
-            if refusal.retry_at <= steady_seconds:
-                return self._drop(refusal.event.key).batch
-        return None
+        return self._drop(self._timed[0][1]).batch if self.next_due() <= steady_seconds else None
 
     def take_probe(self) -> Batch | None:
         """The event that has waited longest since its last try."""
@@ -122,7 +127,13 @@ class Refusals:
 
     def next_due(self) -> float:
         """When the next event is to be tried again."""
-        return min((refusal.retry_at for refusal in self._waiting.values()), default=float("inf"))
+        while self._timed:
+            retry_at, key = self._timed[0]
+            refusal = self._waiting.get(key)
+            if refusal is not None and refusal.retry_at == retry_at:
+                return retry_at
+            heappop(self._timed)
+        return float("inf")
 
     def _retry_seconds(self, waited_seconds: float) -> float:
         left = self._wait_seconds - waited_seconds

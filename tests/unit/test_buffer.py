@@ -72,3 +72,19 @@ def test_events_of_an_assignment_that_is_over_are_discarded() -> None:
     assert (len(waiting), waiting.next_due()) == (1, 4.0)
     assert [one.key for one in waiting.take(10_000)] == ["b"]
     assert waiting.discard(frozenset({1})) == []
+
+
+def test_one_from_the_middle_leaves_the_age_of_the_others() -> None:
+    """A probe may be any of them; a buffer that it has emptied is due at no time."""
+    waiting = buffer(max_events=5)
+    waiting.add(events("a", "b"), 10.0)
+    waiting.add(events("c"), 10.5)
+    assert [one.key for one in waiting.events()] == ["a", "b", "c"]
+    assert waiting.take_at(1).key == "b"
+    assert (len(waiting), waiting.next_due()) == (2, 11.0)
+    assert waiting.take_at(0).key == "a"
+    assert (len(waiting), waiting.next_due()) == (1, 11.5)
+    assert waiting.take_at(0).key == "c"
+    assert (len(waiting), waiting.next_due()) == (0, math.inf)
+    waiting.add(events("d"), 20.0)
+    assert [one.key for one in waiting.take(10_000)] == ["d"]

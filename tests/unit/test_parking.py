@@ -94,6 +94,28 @@ def test_p5_all_that_was_refused_is_parked_and_the_good_ones_are_billed() -> Non
     assert driver.machine.gate.state() == "ok"
 
 
+def test_what_was_refused_and_is_tried_again_is_still_refused() -> None:
+    """After a mass refusal one acceptance lets everything be tried again; `all_refused` finds it then as well."""
+    driver = Driver(0, max_in_flight=1)
+    driver.feed(0, *(record(offset, customerRef=f"cus_bad{offset}") for offset in range(3)))
+    driver.answer(Rejected({0: "no", 1: "no", 2: "no"}, "no such field"))
+    assert driver.machine.gate.paused == "mass_refusal"
+    driver.feed(0, record(3, "good"))
+    while not driver.machine.counts.accepted:
+        driver.pass_time(1.0)
+        while driver.sends:
+            driver.answer(None if keys(driver.sends[0]) == ["good"] else Rejected({0: "no"}, "no such field"))
+        driver.write()
+        assert driver.seconds < 200.0
+    parked, waiting = driver.machine.park(Selection(all_refused=True), driver.now)
+    assert parked + waiting == 3
+    while driver.sends:
+        driver.answer(Rejected({0: "no"}, "no such field"))
+    driver.pass_time(1.0)
+    driver.write()
+    assert driver.reasons() == ["rejected"] * 3
+
+
 def test_p5_good_events_of_other_partitions_go_on_while_one_producer_sends_nothing_but_bad_ones() -> None:
     """Each partition has its own share, and what is accepted shows whose fault the refusals are: they are parked."""
     driver = Driver(0, 1)
@@ -115,6 +137,21 @@ def test_p5_good_events_of_other_partitions_go_on_while_one_producer_sends_nothi
     assert driver.position(1) >= 198
     assert len(driver.reasons()) > 200
     assert set(driver.reasons()) == {"rejected"}
+
+
+def test_p5_a_probe_is_unlike_what_was_refused() -> None:
+    """Thousands of one producer wait in front of it: the only event of somebody else is the next that is asked."""
+    driver = Driver(0, 1, max_in_flight=1, max_held_events=200)
+    driver.feed(0, *(record(n, f"bad{n}", customerRef=f"cus_bad{n % 30}") for n in range(60)))
+    driver.feed(1, record(0, "good"))
+    driver.answer(Rejected({0: "no", 1: "no", 2: "no"}, "no such field"))
+    asked = []
+    while "good" not in asked:
+        driver.pass_time(11.0)
+        asked += keys(driver.sends[0])
+        driver.answer(Rejected({0: "no"}, "no such field") if asked[-1] != "good" else None)
+        assert len(asked) <= 2, asked
+    assert driver.machine.gate.state() == "ok"
 
 
 def test_filters_narrow_each_other() -> None:
