@@ -1,12 +1,12 @@
 """`meter explain`: finds every trace of one event in the source topic, the receipts and the dead letters."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from meter.accounting.audit import Question
 from meter.accounting.letters import Letter, Place, place_of, read_letter
 from meter.accounting.reading import Progress, Topics, read_ranges, read_receipts, read_whole
-from meter.accounting.trace import Explanation, Facts, Receipted
+from meter.accounting.trace import Content, Explanation, Facts, Receipted, Redriven
 from meter.errors import CommandFailed
 from meter.pipeline import identity
 from meter.pipeline.event import Origin, Record, UsageEvent, read_back
@@ -22,15 +22,6 @@ async def explain(topics: Topics, question: Question, asked: str, progress: Prog
     return await _Search(topics, question, asked, progress).run()
 
 
-@dataclass(slots=True)
-class _Event:
-    """What a record says, once one is found."""
-
-    customer: str = ""
-    product: str = ""
-    units: int | None = None
-
-
 class _Search:
     """One search, from the place or the key to everything else."""
 
@@ -43,7 +34,6 @@ class _Search:
         self._place = place if place is not None and place.topic == question.topic else None
         self._key = "" if self._place is not None else identity.fit(asked)
         self._records: dict[Place, Facts] = {}
-        self._event = _Event()
 
     async def run(self) -> Explanation:
         """The traces, cheapest first: the whole source topic is read only when nothing else tells where to look."""
@@ -65,8 +55,7 @@ class _Search:
         for place, facts in self._records.items():
             if place.partition in committed:
                 facts.is_committed = place.offset < committed[place.partition]
-        event, found = self._event, [self._records[place] for place in sorted(self._records)]
-        return Explanation(self._asked, self._key, event.customer, event.product, event.units, found)
+        return Explanation(self._asked, self._key, [self._records[place] for place in sorted(self._records)])
 
     async def _bounds(self) -> Mapping[int, Bounds]:
         topic = self._question.topic
@@ -93,7 +82,7 @@ class _Search:
         facts = self._facts(place)
         facts.is_kept, facts.recorded_milliseconds = True, record.timestamp or 0
         if isinstance(event, UsageEvent):
-            self._event = _Event(event.customer, event.product, event.units)
+            facts.content = Content(event.customer, event.product, event.units)
 
     async def _search_receipts(self) -> None:
         """By key; by place first where no record tells the key any more."""
@@ -125,11 +114,17 @@ class _Search:
 
     async def _search_letters(self) -> None:
         topic = self._question.dead_letter_topic
+        notes: defaultdict[str, dict[int, Redriven]] = defaultdict(dict)
         async for partition, records in read_whole(self._topics, topic, "dead letters", self._progress):
             for record in records:
                 letter = read_letter(Place(topic, partition, record.offset), record.headers, record.value)
-                if not letter.is_note and self._is_meant(letter):
+                if letter.is_note:
+                    notes[letter.origin][letter.redrives] = Redriven(letter.at, letter.key)
+                elif self._is_meant(letter):
                     self._note_letter(letter)
+        for facts in self._records.values():
+            past = {(letter.origin, letter.redrives + 1) for letter in facts.letters}
+            facts.redriven = [notes[origin][number] for origin, number in sorted(past) if number in notes[origin]]
 
     def _is_meant(self, letter: Letter) -> bool:
         wanted = str(self._place) if self._place is not None else self._asked

@@ -52,6 +52,7 @@ class Letter(NamedTuple):
     key: str
     customer: str
     at: str
+    """When it was given up, or when this was noted: ISO 8601 UTC."""
     attempts: int
     redrives: int
     is_unknown: bool
@@ -81,7 +82,7 @@ def read_letter(found: Place, headers: Headers, value: bytes | None) -> Letter:
         detail=said.get("meter-detail", ""),
         key=said.get(redriven.KEY, ""),
         customer="" if is_cut or is_note else customer_of(value, headers),
-        at=said.get("meter-at", ""),
+        at=said.get(NOTE) or said.get("meter-at", ""),
         attempts=past.attempts,
         redrives=past.redrives,
         is_unknown=said.get("meter-outcome") == UNKNOWN,

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from meter.accounting.letters import Letter, Place
 from meter.pipeline.receipt import ACCEPTED
+from meter.pipeline.settlement import CONFLICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,25 @@ class Receipted:
         }
 
 
+class Content(NamedTuple):
+    """What a record says is to be billed."""
+
+    customer: str
+    product: str
+    units: int
+
+    def __str__(self) -> str:
+        return f"{self.units:,} units of {self.product or '(no product)'} for {self.customer}"
+
+
+class Redriven(NamedTuple):
+    """A note that a dead letter went back to the source topic."""
+
+    at: str
+    key: str
+    """Under which the event is billed since then."""
+
+
 @dataclass(slots=True)
 class Facts:
     """Everything about one record of the event."""
@@ -42,10 +63,18 @@ class Facts:
     is_kept: bool = False
     """The source topic still has it."""
     recorded_milliseconds: int = 0
+    content: Content | None = None
+    """None when it is not kept, or says nothing that could be billed."""
     is_committed: bool | None = None
     """Below the group's commit; None when nothing was ever committed there."""
     receipts: list[Receipted] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
+    redriven: list[Redriven] = field(default_factory=list)
+
+    @property
+    def is_conflict(self) -> bool:
+        """It ended because another event was billed under its key."""
+        return self.end == "dead_lettered" and any(letter.reason == CONFLICT for letter in self.letters)
 
     @property
     def end(self) -> str:
@@ -65,12 +94,14 @@ class Facts:
             "kept": self.is_kept,
             "recordedAt": _iso(self.recorded_milliseconds / 1000) if self.recorded_milliseconds else None,
             "committed": self.is_committed,
+            "content": self.content._asdict() if self.content is not None else None,
             "receipts": [receipt.as_json() for receipt in self.receipts],
             "deadLetters": [
                 {"place": str(one.found), "reason": one.reason, "detail": one.detail, "at": one.at,
                  "attempts": one.attempts, "redrives": one.redrives, "outcomeUnknown": one.is_unknown}
                 for one in self.letters
             ],
+            "redriven": [one._asdict() for one in self.redriven],
         }  # fmt: skip
 
 
@@ -80,21 +111,35 @@ class Explanation:
 
     asked: str
     key: str
-    customer: str
-    product: str
-    units: int | None
-    """None when no record is left to read it from."""
     records: Sequence[Facts]
     """In the order of their places; more than one are copies of each other."""
 
     @property
     def accepted(self) -> Receipted | None:
-        """The first receipt that calls it accepted."""
+        """The first receipt that calls it accepted; none does a conflict, whatever was billed under its key."""
+        if self._asked_for is not None and self._asked_for.is_conflict:
+            return None
         found = [one for facts in self.records for one in facts.receipts if one.end == ACCEPTED]
         return min(found, key=lambda one: one.at_seconds, default=None)
 
+    @property
+    def content(self) -> Content | None:
+        """What was billed, or is to be; None when no record is left to read it from."""
+        asked = self._asked_for
+        if asked is not None and asked.is_conflict:
+            return asked.content
+        first = sorted(self.records, key=lambda facts: (facts.end != "accepted", facts.is_conflict))
+        return next((facts.content for facts in first if facts.content is not None), None)
+
+    @property
+    def _asked_for(self) -> Facts | None:
+        return next((facts for facts in self.records if str(facts.place) == self.asked), None)
+
     def verdict(self) -> str:
         """One line."""
+        asked = self._asked_for
+        if asked is not None and asked.is_conflict:
+            return f"in the dead letters: conflict: another event has its key{_redriven(asked)}"
         accepted, ends = self.accepted, [facts.end for facts in self.records]
         if accepted is not None:
             debit = f", but nothing was debited: {accepted.undebited}" if accepted.undebited else ""
@@ -104,22 +149,22 @@ class Explanation:
         if "not_yet_ended" in ends:
             return "not yet ended: it stands at or above the committed position"
         if "dead_lettered" in ends:
-            letter = next(one for facts in self.records for one in facts.letters)
+            last, letter = [(facts, one) for facts in self.records for one in facts.letters][-1]
             unknown = "; an earlier try may have been inserted" if letter.is_unknown else ""
-            return f"in the dead letters: {letter.reason}{unknown}"
+            return f"in the dead letters: {letter.reason}{unknown}{_redriven(last)}"
         return (
             "unknown: it is below the committed position, and neither receipts nor dead letters that are kept name it"
         )
 
     def as_json(self) -> dict[str, object]:
         """Everything."""
-        accepted = self.accepted
+        accepted, content = self.accepted, self.content
         return {
             "asked": self.asked,
             "key": self.key,
-            "customer": self.customer,
-            "product": self.product,
-            "units": self.units,
+            "customer": content.customer if content is not None else "",
+            "product": content.product if content is not None else "",
+            "units": content.units if content is not None else None,
             "verdict": self.verdict(),
             "reference": accepted.reference if accepted is not None else None,
             "records": [facts.as_json() for facts in self.records],
@@ -129,13 +174,23 @@ class Explanation:
         """For a person; the verdict first."""
         yield self.verdict()
         yield f"key       {self.key or '(could not be read)'}"
-        if self.units is not None:
-            yield f"event     {self.units:,} units of {self.product or '(no product)'} for {self.customer}"
+        if self.content is not None:
+            yield f"event     {self.content}"
         for number, facts in enumerate(self.records):
-            yield from _described("record" if number == 0 else "copy", facts)
+            name = "record" if number == 0 else "copy"
+            yield from _described("conflict" if facts.is_conflict else name, facts, self.content)
 
 
-def _described(name: str, facts: Facts) -> Iterator[str]:
+def _redriven(facts: Facts) -> str:
+    """That it went back, if it did; under which key, if that is another one."""
+    if not facts.redriven:
+        return ""
+    last = facts.redriven[-1]
+    is_other = all(letter.key != last.key for letter in facts.letters)
+    return f"; redriven at {last.at}" + (f" as an event of its own, {last.key}" if is_other else "")
+
+
+def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:
     kept = f"made {_iso(facts.recorded_milliseconds / 1000)}" if facts.is_kept else "no longer in the source topic"
     yield f"{name:<9} {facts.place}: {facts.end.replace('_', ' ')}, {kept}"
     for one in facts.receipts:
@@ -147,6 +202,10 @@ def _described(name: str, facts: Facts) -> Iterator[str]:
     for letter in facts.letters:
         unknown = ", outcome unknown" if letter.is_unknown else ""
         yield f"          dead letter {letter.found}: {letter.reason} at {letter.at}{unknown}: {letter.detail}"
+    if facts.content is not None and facts.content != told:
+        yield f"          says {facts.content}"
+    if facts.redriven:
+        yield f"          {_redriven(facts)[2:]}"
 
 
 def _iso(wall_seconds: float) -> str:

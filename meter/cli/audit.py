@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.cli.moments import SinceOption, UntilOption, seconds_of
+from meter.cli.moments import SinceOption, UntilOption, span_of
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.audit import Question
@@ -56,8 +56,7 @@ def question_of(settings: "Settings", since: str | None = None, until: str | Non
         settings.kafka.receipts_topic,
         settings.kafka.dead_letter_topic,
         owner(settings),
-        seconds_of(since, "--from"),
-        seconds_of(until, "--to"),
+        *span_of(since, until),
     )
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter.cli.moments import seconds_of
+from meter.cli.moments import span_of
+from meter.errors import UserMistake
 
 if TYPE_CHECKING:  # see meter/cli/configuration.py
     from meter.accounting.letters import Filter
@@ -28,14 +29,18 @@ def letter_filter(
     *,
     open_only: bool = False,
 ) -> "Filter":
-    """The filter; raises `UserMistake` for a time that is none."""
-    from meter.accounting.letters import Filter
+    """The filter; raises `UserMistake` for a time that is none, and for an origin that can be none."""
+    from meter.accounting.letters import Filter, place_of
 
+    for origin in origins:
+        if place_of(origin) is None:
+            raise UserMistake(f"{origin!r} is no ORIGIN: topic:partition:offset, as `dead-letters list` prints it")
+    since_seconds, until_seconds = span_of(since, until)
     return Filter(
         origins=frozenset(origins),
         reasons=frozenset(reasons or ()),
         customers=frozenset(customers or ()),
-        since_seconds=seconds_of(since, "--from"),
-        until_seconds=seconds_of(until, "--to"),
+        since_seconds=since_seconds,
+        until_seconds=until_seconds,
         open_only=open_only,
     )

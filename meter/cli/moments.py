@@ -12,12 +12,22 @@ SinceOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help=
 UntilOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help=f"Before this time: {FORM}")]
 
 
-def seconds_of(text: str | None, option: str) -> float | None:
-    """The moment as Unix seconds; raises `UserMistake` for what is none."""
+def span_of(since: str | None, until: str | None) -> tuple[float | None, float | None]:
+    """Both as Unix seconds, None where not given; raises `UserMistake` for what is no time, or no span.
+
+    Kafka knows no time before 1970: there everything begins.
+    """
+    first, end = _seconds_of(since, "--from"), _seconds_of(until, "--to")
+    if first is not None and end is not None and first >= end:
+        raise UserMistake(f"--from {since} is not before --to {until}")
+    return first, end
+
+
+def _seconds_of(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
         raise UserMistake(f"{option} {text!r} is no time: {FORM}") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

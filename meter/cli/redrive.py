@@ -12,6 +12,7 @@ from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
 from meter.cli.pace_options import DryRunOption, PerSecondOption
+from meter.errors import CommandFailed
 
 if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs
     from meter.accounting.redriving import Errand, Fate
@@ -67,6 +68,9 @@ def redrive(
     else:
         for line in described(fates, dry_run=dry_run):
             typer.echo(line)
+    missing = sorted(set(origins or ()) - {fate.origin for fate in fates})
+    if missing:
+        raise CommandFailed(f"no dead letter in {settings.kafka.dead_letter_topic} fits: {', '.join(missing)}")
 
 
 def as_plain(fates: "Sequence[Fate]", *, dry_run: bool) -> dict[str, object]:

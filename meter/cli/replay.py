@@ -10,7 +10,7 @@ import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption
-from meter.cli.moments import FORM, seconds_of
+from meter.cli.moments import FORM, span_of
 from meter.cli.pace_options import DryRunOption, PerSecondOption
 from meter.errors import UserMistake
 
@@ -126,11 +126,9 @@ def _hint(reason: str) -> str:
 
 
 def _span(since: str, until: str) -> tuple[float, float]:
-    """Both as Unix seconds; Kafka knows no time before 1970."""
-    first, end = (max(0.0, seconds_of(*one) or 0.0) for one in ((since, "--from"), (until, "--to")))
-    if first >= end:
-        raise UserMistake(f"--from {since} is not before --to {until}")
-    return first, end
+    """Both are given."""
+    first, end = span_of(since, until)
+    return first or 0.0, end or 0.0
 
 
 async def _run(kafka: "KafkaSettings", order: "Order") -> "Outcome":

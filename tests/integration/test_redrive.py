@@ -80,6 +80,9 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
 
         await eventually(all_are_billed, 30, "all are billed")
         assert await billed_units(place, "cus_refused") == [1 + number for number in range(REFUSED)]
+        nobody = place.start_program("redrive", ["dead-letters", "redrive", f"{place.topic}:0:99999"])
+        assert await nobody.end(40) == 1
+        assert f"fits: {place.topic}:0:99999" in nobody.log
         audit = place.start_program("audit", ["audit"])
         assert await audit.end(40) == 0, audit.log
 

@@ -2,12 +2,16 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from typer.testing import CliRunner
 
 from meter.cli import app
 from meter.cli.dead_letters import as_text
+from meter.cli.letter_filter import letter_filter
 from meter.cli.limits import described
+from meter.cli.moments import span_of
 from meter.cli.status_page import invariant
+from meter.errors import UserMistake
 
 
 def test_the_help_names_every_command_in_its_group() -> None:
@@ -39,3 +43,21 @@ def test_unlimited_and_policy_answers_are_named_as_such() -> None:
 def test_bytes_of_a_dead_letter_cannot_steer_the_terminal() -> None:
     """Whatever is in a record, what is shown is printable."""
     assert as_text(b"\xff\x00\x1b[31mok\xc3\xa9") == "\\xff\\x00\\x1b[31mok\u00e9"
+
+
+def test_a_span_of_time_has_a_beginning_before_its_end() -> None:
+    """Turned round it would hold nothing, and an audit of nothing finds nothing wrong."""
+    assert span_of("2026-01-31", "2026-01-31T00:00:01Z") == (1769817600.0, 1769817601.0)
+    assert span_of("1960-01-01", None) == (0.0, None)
+    assert span_of(None, None) == (None, None)
+    for since, until in (("2026-02-01", "2026-01-31"), ("2026-01-31", "2026-01-31"), ("2026-01-31", "1960-01-01")):
+        with pytest.raises(UserMistake, match=f"--from {since} is not before --to {until}"):
+            span_of(since, until)
+    with pytest.raises(UserMistake, match="--to 'tomorrow' is no time: ISO 8601"):
+        span_of(None, "tomorrow")
+
+
+def test_an_origin_that_can_be_none_is_a_mistake() -> None:
+    """And not a filter that nothing fits."""
+    with pytest.raises(UserMistake, match="'order-17' is no ORIGIN: topic:partition:offset"):
+        letter_filter(["t:0:1", "order-17"], None, None, None, None)

@@ -6,7 +6,7 @@ import pytest
 
 from meter.accounting.audit import Question
 from meter.accounting.explaining import explain
-from meter.accounting.trace import Explanation
+from meter.accounting.trace import Content, Explanation
 from meter.errors import CommandFailed
 from tests.kept_topics import OWNER, KeptTopics
 from tests.records import FakeRecord, as_json
@@ -29,7 +29,7 @@ async def test_an_accepted_event_with_its_copy(asked: str) -> None:
     topics.receipt({2: ("a", "d")})
     found = await told(topics, asked)
     assert found.verdict() == "billed: the provider's reference is a"
-    assert (found.key, found.customer, found.units) == ("a", "cus_1", 5)
+    assert (found.key, found.content) == ("a", Content("cus_1", "", 5))
     assert [(str(one.place), one.end) for one in found.records] == [("t:0:0", "accepted"), ("t:0:2", "duplicate")]
     assert "receipt t-receipts:0:0: accepted in batch b at 1970-01-01T00:00:00.000Z, reference a" in str(
         list(found.lines())
@@ -60,13 +60,47 @@ async def test_a_dead_letter_and_its_redriven_self() -> None:
     assert any("dead letter t-dead-letters:0:0: rejected" in line for line in found.lines())
 
 
+async def test_what_was_billed_is_told_and_not_what_another_event_says_under_its_key() -> None:
+    """A conflict is a record of the same key and no copy: its units were not billed, and it has an end of its own."""
+    topics = KeptTopics(committed=2)
+    topics.event("a", units=2)
+    topics.event("a", units=7)
+    topics.receipt({0: ("a", "a")})
+    topics.dead_letter(1, "a", reason="conflict")
+    by_key, by_place = await told(topics, "a"), await told(topics, "t:0:1")
+    assert (by_key.content, by_key.verdict()) == (Content("cus_1", "", 2), "billed: the provider's reference is a")
+    assert any(line.startswith("conflict  t:0:1: dead lettered") for line in by_key.lines())
+    assert "          says 7 units of (no product) for cus_1" in by_key.lines()
+    assert (by_place.content, by_place.accepted) == (Content("cus_1", "", 7), None)
+    assert by_place.verdict() == "in the dead letters: conflict: another event has its key"
+
+    topics.add("t-dead-letters", b"", *as_bytes(origin="t:0:1", key="new:1", redrives="1", redriven="2026-01-31"))
+    again = await told(topics, "t:0:1")
+    assert again.verdict().endswith("has its key; redriven at 2026-01-31 as an event of its own, new:1")
+    assert again.as_json()["reference"] is None
+
+
+async def test_that_a_dead_letter_went_back_is_told() -> None:
+    """As long as nothing is known of what became of it then."""
+    topics = KeptTopics(committed=1)
+    topics.event("a")
+    topics.dead_letter(0, "a")
+    topics.add("t-dead-letters", b"", *as_bytes(origin="t:0:0", key="a", redrives="1", redriven="2026-01-31"))
+    assert (await told(topics, "a")).verdict() == "in the dead letters: rejected; redriven at 2026-01-31"
+
+
+def as_bytes(**said: str) -> list[tuple[str, bytes]]:
+    """Headers of ours."""
+    return [(f"meter-{name}", text.encode()) for name, text in said.items()]
+
+
 async def test_a_record_that_could_not_be_read() -> None:
     """No key, but a place and a dead letter."""
     topics = KeptTopics(committed=1)
     topics.add("t", b"not json")
     topics.dead_letter(0)
     found = await told(topics, "t:0:0")
-    assert (found.key, found.units, found.verdict()) == ("", None, "in the dead letters: rejected")
+    assert (found.key, found.content, found.verdict()) == ("", None, "in the dead letters: rejected")
 
 
 async def test_a_record_that_is_gone_is_known_from_its_receipt() -> None:
@@ -74,7 +108,7 @@ async def test_a_record_that_is_gone_is_known_from_its_receipt() -> None:
     topics = KeptTopics(committed=9)
     topics.receipt({7: ("a", "a")})
     found = await told(topics, "t:0:7")
-    assert (found.key, found.units, found.records[0].is_kept) == ("a", None, False)
+    assert (found.key, found.content, found.records[0].is_kept) == ("a", None, False)
     assert any(line.endswith("no longer in the source topic") for line in found.lines())
 
 
