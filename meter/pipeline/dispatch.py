@@ -6,6 +6,7 @@ Every event that was handed over leaves in exactly one of three ways: accepted, 
 
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
+from itertools import chain
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import BatchLimits, Buffer
@@ -63,8 +64,7 @@ class Dispatch:
 
     def release(self, epochs: frozenset[int], steady_seconds: float) -> None:
         """These assignments are over: what is not in flight is freed, at once or when no insert can be running."""
-        for event in (*self._buffer.discard(epochs), *self.refusals.discard(epochs)):
-            self._verdicts.freed.append(event)
+        self._verdicts.freed += (*self._buffer.discard(epochs), *self.refusals.discard(epochs))
         self._wishes.release(epochs)
         queued, self._queue = self._queue, deque()
         for batch in queued:
@@ -133,12 +133,14 @@ class Dispatch:
 
     def poison(self) -> list[UsageEvent]:
         """Events that fail alone, again and again, while others are accepted; they go on being tried."""
-        waiting = (*self._queue, *self._in_flight.values())
-        return [batch.events[0] for batch in waiting if len(batch.events) == 1 and self._is_poison(batch)]
+        waiting = chain(self._queue, self._in_flight.values())
+        return [batch.events[0] for batch in waiting if self._is_poison_alone(batch)]
 
     def has_only_refused(self) -> bool:
-        """Nothing is left to send but what was refused before."""
-        return len(self.refusals) > 0 and not (self._queue or self._in_flight or len(self._buffer))
+        """Nothing is left to send but what was refused before, and perhaps poison, which tells nothing of a refusal."""
+        if not self.refusals or len(self._buffer):
+            return False
+        return all(map(self._is_poison_alone, chain(self._queue, self._in_flight.values())))
 
     def is_quiet(self, steady_seconds: float) -> bool:
         """No request is under way, and none that ended unknown can still be inserting."""
@@ -232,9 +234,8 @@ class Dispatch:
     ) -> None:
         if named:
             for index, why in named.items():
-                self._refuse_one(
-                    batch.part(self._new_name(), [batch.events[index]]), reason, why or detail, steady_seconds
-                )
+                culprit = batch.part(self._new_name(), [batch.events[index]])
+                self._refuse_one(culprit, reason, why or detail, steady_seconds)
             rest = [event for index, event in enumerate(batch.events) if index not in named]
             if rest:
                 self._requeue(batch.part(self._new_name(), rest), steady_seconds, first=True)
@@ -301,6 +302,9 @@ class Dispatch:
         """It has failed again and again, and others were accepted meanwhile: the provider is well."""
         first = batch.first_failed_at
         return batch.failures >= POISON_FAILURES and first is not None and self.refusals.has_accepted_since(first)
+
+    def _is_poison_alone(self, batch: Batch) -> bool:
+        return len(batch.events) == 1 and self._is_poison(batch)
 
     def _requeue(self, batch: Batch, steady_seconds: float, *, first: bool = False) -> None:
         """Back into the queue, without the events whose assignment is over."""

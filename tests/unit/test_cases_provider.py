@@ -7,7 +7,7 @@ from meter.pipeline.event import UsageEvent
 from meter.pipeline.outcome import Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.settlement import ReceiptWrite
 from meter.pipeline.start import Bounds, Choice, CommitNote, Committed, Start, choose, encode_note, plan_starts
-from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, accepted, keys, record, records
+from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, accepted, bad_record, keys, record, records
 
 
 def flush(driver: Driver) -> None:
@@ -115,6 +115,38 @@ def test_p6_copies_behind_a_bad_event_do_not_keep_a_new_one_out() -> None:
     driver.bill()
     assert driver.reasons() == ["rejected"]
     assert driver.position() == 43
+
+
+def test_p6_beside_an_event_that_always_fails_a_new_one_still_tells_whose_fault_a_refusal_is() -> None:
+    """P1 in one partition, P6 in the other, and both keep back what has ended behind: the new event gets in."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "never"))
+    for offset in range(1, 30):
+        driver.feed(0, record(offset))
+        flush(driver)
+        _answer_all(driver)
+    assert driver.machine.poison()
+    driver.feed(1, record(0, "bad"))
+    driver.feed(1, bad_record(1))
+    for _ in range(60):
+        flush(driver)
+        _answer_all(driver)
+    assert 1 not in driver.actions.paused
+    driver.feed(1, record(2, "new"))
+    flush(driver)
+    _answer_all(driver)
+    assert driver.reasons() == ["invalid:not_json", "rejected"]
+    assert driver.position(1) == 3
+    driver.pass_time(60.0)
+    assert driver.actions.paused == {0}
+
+
+def _answer_all(driver: Driver) -> None:
+    """503 to whatever has the event `never` in it, 400 to `bad`."""
+    for _ in range(len(driver.sends)):
+        asked = keys(driver.sends[0])
+        driver.answer(BUSY if "never" in asked else REJECTED if asked == ["bad"] else None)
+    driver.write()
 
 
 def test_p7_a_single_event_that_is_too_large_is_parked_and_the_others_are_billed() -> None:
