@@ -18,6 +18,8 @@ class Billed:
     """In order."""
     complete_since: float
     """Unix: whatever was billed from then on stands here. `-inf` where no receipt has left the topic yet."""
+    kept_since: float = -math.inf
+    """Unix: some partition has lost receipts that were older than this, and has younger ones."""
     receipts: list[tuple[float, int]] = field(default_factory=list)
     """Of each receipt when it was written, and how many events it names."""
 
@@ -25,14 +27,14 @@ class Billed:
         """Which of them were accepted."""
         return find(self.keys, fingerprints(keys))[1]
 
-    def since_ids(self, count: int) -> float:
-        """When the last `count` ids begin, Unix: nothing billed from then on has left a window of that size."""
+    def window_since(self, count: int) -> float:
+        """When a window of `count` ids begins at the latest that is filled from these receipts now, Unix."""
         left = count
         for at, ids in sorted(self.receipts, reverse=True):
             left -= ids
             if left < 0:
-                return math.nextafter(at, math.inf)
-        return -math.inf
+                return max(self.kept_since, math.nextafter(at, math.inf))
+        return self.kept_since
 
 
 async def read_billed(topics: Topics, receipts_topic: str, owner: Owner, progress: Progress) -> Billed:
@@ -49,4 +51,5 @@ async def read_billed(topics: Topics, receipts_topic: str, owner: Owner, progres
             found.append(fingerprints([key for key, end in ends if end == ACCEPTED]))
             receipts.append((receipt.at, len(receipt.keys)))
     keys = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
-    return Billed(keys, max(first.values(), default=math.inf), receipts)
+    cut_off = [at for number, at in first.items() if number not in begun and at < math.inf]
+    return Billed(keys, max(first.values(), default=math.inf), max(cut_off, default=-math.inf), receipts)

@@ -44,14 +44,15 @@ class Memory(NamedTuple):
     window_seconds: float
     window_max_ids: int
 
-    def since(self, wall_seconds: float, ids_since: float = -math.inf) -> float:
+    def since(self, wall_seconds: float, window_since: float = -math.inf) -> float:
         """Unix; what was billed from then on is recognised. Where the provider's is not known, meter's own counts.
 
-        `ids_since` is when the last `window_max_ids` begin.
+        `window_since` is when a window that is filled from receipts begins: they may be more than `window_max_ids`,
+        and the oldest may have expired.
         """
         if self.provider_seconds is not None:
             return wall_seconds - self.provider_seconds
-        return max(wall_seconds - self.window_seconds, ids_since)
+        return max(wall_seconds - self.window_seconds, window_since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,9 @@ class Outcome:
         return self.billed.total() + self.unbilled.total()
 
 
-def refuse(order: Order, wall_seconds: float, ids_since: float = -math.inf) -> str:
-    """Why the range as a whole is refused, in one sentence; "" when it is not. `ids_since` as for `Memory.since`."""
-    since = order.memory.since(wall_seconds, ids_since)
+def refuse(order: Order, wall_seconds: float, window_since: float = -math.inf) -> str:
+    """Why the range as a whole is refused, in one sentence; "" when it is not. `window_since` as for `Memory.since`."""
+    since = order.memory.since(wall_seconds, window_since)
     if order.choice.unbilled or order.choice.beyond_memory or order.since_seconds >= since:
         return ""
     whose = (
@@ -108,7 +108,7 @@ class Replaying:
         self._progress = progress
         self._outcome = Outcome()
         self._ready: list[Sent] = []
-        self._ids_since = -math.inf
+        self._window_since = -math.inf
         self._done = 0
         self._records = 0
 
@@ -117,8 +117,8 @@ class Replaying:
         order = self._order
         ranges = await self._ranges()
         known = await self._known(ranges)
-        self._ids_since = known.billed.since_ids(order.memory.window_max_ids)
-        self._outcome.refusal = refuse(order, self._clock.now().wall_seconds, self._ids_since)
+        self._window_since = known.billed.window_since(order.memory.window_max_ids)
+        self._outcome.refusal = refuse(order, self._clock.now().wall_seconds, self._window_since)
         if self._outcome.refusal and not order.dry_run:
             raise UserMistake(self._outcome.refusal)
         self._records = sum(bounds.end - bounds.beginning for bounds in ranges.values())
@@ -183,7 +183,7 @@ class Replaying:
         if why_not is not None or choice.beyond_memory:
             return why_not
         # Asked anew for each: at a slow pace it is later and later, and what was remembered is forgotten meanwhile.
-        remembered_since = self._order.memory.since(self._clock.now().wall_seconds, self._ids_since)
+        remembered_since = self._order.memory.since(self._clock.now().wall_seconds, self._window_since)
         return None if is_sure(record, is_billed, known, remembered_since) else Left.BEYOND_MEMORY
 
     async def _flush(self) -> None:

@@ -247,6 +247,26 @@ async def test_what_no_receipt_names_is_unbilled_only_where_receipts_reach_back(
     assert (outcome.sent, outcome.left[Left.BEYOND_MEMORY]) == (sent, 1 - sent)
 
 
+async def test_where_receipts_expire_before_the_window_does_the_window_is_as_short() -> None:
+    """A restarted daemon would not recognise what they named, and nobody knows about the provider."""
+
+    class Expired(Topics):
+        async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]:
+            found = await super().bounds(topic, partitions)
+            return {n: log._replace(beginning=1 if topic == "t-receipts" else 0) for n, log in found.items()}
+
+    topics = Expired(committed=2)
+    for offset, (key, age) in enumerate((("gone", 7200.0), ("kept", 3600.0))):
+        topics.made(age, {"customerRef": "c", "idempotencyKey": key})
+        topics.receipt({offset: (key, "a")}, at=NOW_SECONDS - age)
+    span: dict[str, Any] = {"since_seconds": NOW_SECONDS - 7200, "memory": UNKNOWN}
+    with pytest.raises(UserMistake, match="meter's own window begins there"):
+        await replayed(topics, Choice(), **span)
+    left = (await replayed(topics, Choice(), dry_run=True, **span)).left
+    assert left == {Left.BEYOND_MEMORY: 1}
+    assert (await replayed(topics, Choice(), **{**span, "since_seconds": NOW_SECONDS - 3600})).sent == 1
+
+
 async def test_the_pace_is_kept() -> None:
     """Ten records at two a second take four and a half seconds, the first goes at once."""
     topics, clock = Topics(committed=10), Clock()
