@@ -57,6 +57,7 @@ kafka/                 aiokafka behind those edges
   topics.py              the topics: made, grown and checked
   whole_topic.py         a topic from its first record to its end as of now
   archive.py             any topic and any group, looked back at
+  members.py             who else is in the group
 billing/               the provider behind those edges
   calling.py             a batch or a question goes out, an outcome comes back
   rest.py                as REST frames them

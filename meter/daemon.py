@@ -87,7 +87,11 @@ class Daemon:
             self._standing,
             self._metrics.render,
             None if token is None else token.get_secret_value(),
-            Parking(settings.kafka.topic, lambda wanted: self.machine.park(wanted, self._clock.now())),
+            Parking(
+                settings.kafka.topic,
+                lambda wanted: self.machine.park(wanted, self._clock.now()),
+                self.machine.assignment.partitions,
+            ),
         )
 
     async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:

@@ -1,6 +1,6 @@
 """`POST /v1/dead-letters/park`: an operator's way out for events that this replica holds without an end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meter.pipeline.parking import Leaving, Selection
@@ -10,13 +10,23 @@ _LISTS = ("origins", "customers", "reasons")
 _KNOWN = {*_LISTS, "allRefused"}
 
 
+class Parked(NamedTuple):
+    """What a wish has come to here."""
+
+    parked: int
+    waiting: int
+    partitions: Sequence[int]
+    """Those of this replica: what is held of others is with somebody else."""
+
+
 class Parking(NamedTuple):
     """Whose events, and who parks them."""
 
     topic: str
     park: Callable[[Selection], Leaving]
+    partitions: Callable[[], Iterable[int]]
 
-    def asked(self, fields: Mapping[str, Any]) -> Leaving | dict[str, str]:
+    def asked(self, fields: Mapping[str, Any]) -> Parked | dict[str, str]:
         """What it has come to, or what is wrong with the request: field -> fault."""
         faults = _faults(fields)
         origins = {text: _place(text, self.topic) for text in fields.get("origins", ())} if not faults else {}
@@ -31,7 +41,7 @@ class Parking(NamedTuple):
             frozenset(fields.get("reasons", ())),
             bool(fields.get("allRefused")),
         )
-        return self.park(wanted)
+        return Parked(*self.park(wanted), sorted(self.partitions()))
 
 
 def _faults(fields: Mapping[str, Any]) -> dict[str, str]:

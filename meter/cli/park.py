@@ -1,13 +1,20 @@
 """`meter dead-letters park`: events that are held without an end leave, because an operator says so."""
 
+import asyncio
 import json
-from typing import Annotated
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption
-from meter.errors import CommandFailed, UserMistake
+from meter.errors import CommandFailed, Unavailable, UserMistake
+
+if TYPE_CHECKING:  # aiokafka is loaded when the command runs
+    from meter.kafka.members import Member
+    from meter.settings import KafkaSettings, Settings
 
 REFUSALS = ("rejected", "too_large", "unknown_customer")
 
@@ -21,36 +28,98 @@ def park(
     ] = None,
     customer: CustomerOption = None,
     all_refused: Annotated[bool, typer.Option("--all-refused", help="Every held event that was refused.")] = False,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at", metavar="HOST:PORT", help="The replica to ask, if not http.host:http.port. May be given again."
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let the running daemon put events that it holds without an end into the dead letters.
 
     Never while a request with the event is under way, nor within two seconds of one whose outcome nobody knows: such
-    events leave afterwards, unless they were accepted. Each replica parks what it holds itself: ask the one that does.
+    events leave afterwards, unless they were accepted. Each replica parks what it holds itself; what may be with
+    others is said.
     """
-    from meter.cli.running import Daemon
+    from meter.accounting.letters import place_of
 
-    if not (origins or reason or customer or all_refused):
-        raise UserMistake("say what to park: an ORIGIN, --reason, --customer or --all-refused")
-    if origins and (reason or customer or all_refused):
-        raise UserMistake("either ORIGINs or filters, not both")
-    unknown = sorted(set(reason or ()) - set(REFUSALS))
-    if unknown:
-        raise UserMistake(f"--reason {unknown[0]!r} is not one of {', '.join(REFUSALS)}")
+    _check(origins or [], reason or [], customer or [], all_refused=all_refused, at=at or [])
     wanted = {
         "origins": origins or [],
         "reasons": reason or [],
         "customers": customer or [],
         "allRefused": all_refused,
     }
-    with Daemon(read_settings(config).http) as daemon:
-        answer = daemon.post("/v1/dead-letters/park", wanted)
+    settings = read_settings(config)
+    for origin in origins or ():
+        place = place_of(origin)
+        if place is None or place.topic != settings.kafka.topic:
+            raise UserMistake(f"{origin!r} is no ORIGIN: {settings.kafka.topic}:partition:offset")
+    answers = _ask(settings, at or [], wanted)
+    parked, waiting = (sum(answer[name] for answer in answers) for name in ("parked", "waiting"))
+    asked = {partition for answer in answers for partition in answer.get("partitions", ())}
+    elsewhere, trouble = _elsewhere(settings.kafka, asked, origins or [])
     if as_json:
-        typer.echo(json.dumps(answer))
+        others = [{"replica": one.name, "host": one.host, "partitions": one.partitions} for one in elsewhere]
+        typer.echo(json.dumps({"parked": parked, "waiting": waiting, "elsewhere": others}))
     else:
-        typer.echo(f"parked: {answer['parked']:,}; leaving as soon as their requests are over: {answer['waiting']:,}")
-    if origins and not answer["parked"] + answer["waiting"]:
-        raise CommandFailed(
-            "this replica can park none of them: ended, held by another replica, or copies that wait for their original"
-        )
+        typer.echo(f"parked: {parked:,}; leaving as soon as their requests are over: {waiting:,}")
+        for line in described(elsewhere):
+            typer.echo(line)
+    if trouble:
+        typer.echo(f"meter: nobody knows what other replicas hold: {trouble}", err=True)
+    if origins and not parked + waiting:
+        where = "held by another replica" if elsewhere or trouble else "not read yet"
+        raise CommandFailed(f"none of them can be parked here: ended, {where}, or copies that wait for their original")
+
+
+def described(elsewhere: "Iterable[Member]") -> Iterable[str]:
+    """Who else holds something that may be meant, a line each."""
+    for member in elsewhere:
+        several = len(member.partitions) > 1
+        which = f"partition{'s' if several else ''} {', '.join(map(str, member.partitions))}"
+        verb = "are" if several else "is"
+        yield f"{which} {verb} with the replica at {member.host} ({member.name}): --at {member.host}:PORT asks it"
+
+
+def _check(
+    origins: Sequence[str], reasons: Sequence[str], customers: Sequence[str], *, all_refused: bool, at: Sequence[str]
+) -> None:
+    if not (origins or reasons or customers or all_refused):
+        raise UserMistake("say what to park: an ORIGIN, --reason, --customer or --all-refused")
+    if origins and (reasons or customers or all_refused):
+        raise UserMistake("either ORIGINs or filters, not both")
+    unknown = sorted(set(reasons) - set(REFUSALS))
+    if unknown:
+        raise UserMistake(f"--reason {unknown[0]!r} is not one of {', '.join(REFUSALS)}")
+    for address in at:
+        if not re.fullmatch(r"([^:/@\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", address):
+            raise UserMistake(f"--at {address!r} is no HOST:PORT")
+
+
+def _ask(settings: "Settings", at: Sequence[str], wanted: dict[str, Any]) -> list[Mapping[str, Any]]:
+    """The answer of each replica that is to be asked."""
+    from meter.cli.running import Daemon
+
+    answers: list[Mapping[str, Any]] = []
+    addresses: Sequence[str | None] = at or [None]
+    for address in addresses:
+        with Daemon(settings.http, address) as daemon:
+            answers.append(daemon.post("/v1/dead-letters/park", wanted))
+    return answers
+
+
+def _elsewhere(kafka: "KafkaSettings", asked: set[int], origins: Sequence[str]) -> "tuple[list[Member], str]":
+    """Who has partitions that are meant and were not asked; or why that is not known."""
+    from meter.accounting.letters import place_of
+    from meter.kafka.members import members
+
+    meant = {place.partition for origin in origins if (place := place_of(origin)) is not None}
+    try:
+        every = asyncio.run(members(kafka))
+    except Unavailable as error:
+        return [], str(error)
+    missed = [(one, [p for p in one.partitions if p not in asked and (not origins or p in meant)]) for one in every]
+    return [one._replace(partitions=partitions) for one, partitions in missed if partitions], ""

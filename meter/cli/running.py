@@ -16,13 +16,11 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class Daemon:
     """The daemon of this configuration; use as a context manager."""
 
-    def __init__(self, http: "HttpSettings") -> None:
+    def __init__(self, http: "HttpSettings", at: str | None = None) -> None:
+        """`at` is the HOST:PORT of another replica than the one of this configuration; it gets the same token."""
         import httpx
 
-        if http.port == 0:
-            raise CommandFailed("http.port is 0, so only the daemon's own log says where it listens: set http.port")
-        host = EVERYWHERE.get(http.host, http.host)
-        self.address = f"http://[{host}]:{http.port}" if ":" in host else f"http://{host}:{http.port}"
+        self.address = f"http://{at}" if at is not None else _address(http)
         token = {} if http.token is None else {"Authorization": f"Bearer {http.token.get_secret_value()}"}
         self._client = httpx.Client(base_url=self.address, headers=token, timeout=TIMEOUT_SECONDS, trust_env=False)
 
@@ -68,6 +66,13 @@ class Daemon:
         if answer.status_code in {401, 403}:
             return f"meter at {self.address} does not accept our token: http.token must be the daemon's own"
         return f"meter at {self.address} answered {answer.status_code}: {_message(answer)}"
+
+
+def _address(http: "HttpSettings") -> str:
+    if http.port == 0:
+        raise CommandFailed("http.port is 0, so only the daemon's own log says where it listens: set http.port")
+    host = EVERYWHERE.get(http.host, http.host)
+    return f"http://[{host}]:{http.port}" if ":" in host else f"http://{host}:{http.port}"
 
 
 def _message(answer: "httpx.Response") -> str:

@@ -106,7 +106,8 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
             "park", ["dead-letters", "park", "--customer", "cus_refused", "--json"], http__port=meter.port
         )
         assert await park.end() == 0, park.log
-        assert sum(json.loads(park.log).values()) == 4
+        answer = json.loads(park.log)
+        assert (answer["parked"] + answer["waiting"], answer["elsewhere"]) == (4, [])
         await place.everything_ended()
         listed = await letters(place, "list", "--customer", "cus_refused")
         assert len(listed) == 4
@@ -114,7 +115,7 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
 
         gone = place.start_program("park", ["dead-letters", "park", listed[0]["origin"]], http__port=meter.port)
         assert await gone.end() == 1
-        assert "this replica can park none of them" in gone.log
+        assert "none of them can be parked here: ended, not read yet" in gone.log
         await sandbox.fail()
         assert (await letters(place, "redrive"))["results"] == {"redriven": 4}
 
@@ -122,3 +123,44 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
             return await billed_units(place, "cus_refused") == [1, 2, 3, 4]
 
         await eventually(all_are_billed, 30, "all are billed")
+
+
+async def test_whoever_parks_at_one_of_several_replicas_is_told_what_the_others_may_hold(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Each replica parks its own: the answer names the partitions that were not asked, and who has them."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
+        await place.start_sandbox(refuse)
+        one, other = await place.start_meter(), await place.start_meter()
+
+        async def shared() -> bool:
+            return (len(await one.partitions()), len(await other.partitions())) == (2, 2)
+
+        await eventually(shared, 30, "each has two partitions")
+        await place.produce([without_an_id(number) for number in range(4)])
+
+        async def all_are_held() -> bool:
+            return [(await meter.status())["events"]["held"] for meter in (one, other)] == [2, 2]
+
+        await eventually(all_are_held, 30, "each holds two events")
+        theirs = await other.partitions()
+
+        async def parked(*arguments: str) -> dict[str, Any]:
+            program = place.start_program("park", ["dead-letters", "park", *arguments, "--json"], http__port=one.port)
+            assert await program.end() == 0, program.log
+            answer: dict[str, Any] = json.loads(program.log)
+            return answer
+
+        first = await parked("--customer", "cus_refused")
+        assert first["parked"] + first["waiting"] == 2
+        assert [(one["host"], set(one["partitions"])) for one in first["elsewhere"]] == [("127.0.0.1", set(theirs))]
+        origin = f"{place.topic}:{min(theirs)}:0"
+        wrong = place.start_program("park", ["dead-letters", "park", origin], http__port=one.port)
+        assert await wrong.end() == 1
+        assert f"partition {min(theirs)} is with the replica at 127.0.0.1 (meter-" in wrong.log
+        second = await parked(
+            "--customer", "cus_refused", "--at", f"127.0.0.1:{one.port}", "--at", f"127.0.0.1:{other.port}"
+        )
+        assert (second["parked"] + second["waiting"] >= 2, second["elsewhere"]) == (True, [])
+        await place.everything_ended()

@@ -21,15 +21,15 @@ async def parked(body: Any, token: str | None = None) -> tuple[httpx.Response, l
         asked.append(wanted)
         return Leaving(2, 1)
 
-    app = build(Limits(), Probe(), lambda: b"", token, Parking("usage-events", park))
+    app = build(Limits(), Probe(), lambda: b"", token, Parking("usage-events", park, lambda: [3, 1]))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meter") as http:
         return await http.post(PATH, json=body), asked
 
 
 async def test_places_and_filters_are_understood() -> None:
-    """The answer says how many are parked and how many leave later."""
+    """The answer says how many are parked, how many leave later, and of which partitions nobody else holds anything."""
     answer, asked = await parked({"origins": ["usage-events:3:41"]})
-    assert answer.json() == {"parked": 2, "waiting": 1}
+    assert answer.json() == {"parked": 2, "waiting": 1, "partitions": [1, 3]}
     _, more = await parked({"customers": ["cus_1"], "reasons": ["rejected"], "allRefused": True})
     assert asked + more == [
         Selection(origins=frozenset({(3, 41)})),
