@@ -57,6 +57,20 @@ def test_after_a_failure_one_request_at_a_time_probes() -> None:
     assert len(driver.sends) == 2
 
 
+def test_probes_rotate_over_the_batches_that_wait() -> None:
+    """One that no provider will ever answer for must not stand for all of them: in turn each is tried."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 9))
+    for _ in range(3):
+        driver.answer(BUSY)
+    probes = []
+    for _ in range(9):
+        driver.pass_time(40.0)
+        assert len(driver.sends) == 1
+        probes.append(keys(driver.answer(BUSY))[0])
+    assert all(set(probes[first : first + 3]) == {"k0", "k3", "k6"} for first in range(0, 9, 3))
+
+
 def test_a_refused_address_or_key_makes_everything_wait() -> None:
     """P2: nothing is parked, single probes go on, and it resumes by itself."""
     driver = Driver(0)
