@@ -1,24 +1,44 @@
 """`meter kafka`: Apache Kafka itself on this machine, until Ctrl-C."""
 
+import asyncio
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from meter.errors import CommandFailed
+from meter.errors import CommandFailed, UserMistake
 
 if TYPE_CHECKING:
     from meter.localkafka import LocalKafka
+
+PARTITIONS = 4
+"""Of a topic that does not say."""
+
+
+class Wanted(NamedTuple):
+    """A topic that is to be there."""
+
+    name: str
+    partitions: int
 
 
 def kafka(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the broker on 127.0.0.1.")] = 9092,
     data: Annotated[
         Path | None, typer.Option(help="Folder that keeps topics and records; without it they go at the end.")
+    ] = None,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--topic",
+            metavar="NAME[:PARTITIONS]",
+            help=f"Make this topic if it is missing, with {PARTITIONS} partitions unless given. May be given again.",
+        ),
     ] = None,
 ) -> None:
     """Run Apache Kafka on this machine: one node, for development and for trying things out.
@@ -27,18 +47,43 @@ def kafka(
     """
     from meter.localkafka import LocalKafka
 
+    wanted = [wanted_topic(text) for text in topic or ()]
     try:
         with _signals_interrupt(), LocalKafka(port=port, data=data.absolute() if data else None) as broker:
-            typer.echo(_welcome(broker, kept=data is not None))
+            made = asyncio.run(_make(broker.bootstrap_servers, wanted))
+            typer.echo(_welcome(broker, made, kept=data is not None))
             broker.wait()
             raise CommandFailed(f"Kafka has ended by itself; the end of its log:\n{broker.log_tail()}")
     except KeyboardInterrupt:
         typer.echo("Stopped.")
 
 
-def _welcome(broker: "LocalKafka", *, kept: bool) -> str:
+def wanted_topic(text: str) -> Wanted:
+    """What `--topic` asks for; raises `UserMistake`."""
+    name, colon, partitions = text.partition(":")
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in {".", ".."}:
+        raise UserMistake(f"--topic {text!r}: a topic's name is made of letters, digits, '.', '_' and '-'")
+    if colon and not (re.fullmatch(r"[0-9]{1,5}", partitions) and int(partitions)):
+        raise UserMistake(f"--topic {text!r}: behind the name only a number of partitions, like {name}:{PARTITIONS}")
+    return Wanted(name, int(partitions or PARTITIONS))
+
+
+async def _make(servers: str, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """The topics, each with the partitions that it has now."""
+    from meter.kafka.topics import ensure_source
+    from meter.settings import KafkaSettings
+
+    return [
+        Wanted(name, await ensure_source(KafkaSettings(bootstrap_servers=servers, topic=name), partitions))
+        for name, partitions in wanted
+    ]
+
+
+def _welcome(broker: "LocalKafka", topics: Sequence[Wanted], *, kept: bool) -> str:
+    named = "".join(f"topic: {name}, {partitions} partitions\n" for name, partitions in topics)
     return (
         f"Kafka answers at {broker.bootstrap_servers}\n"
+        f"{named}"
         f"data: {broker.data}{'' if kept else ' (deleted at the end; keep it with --data FOLDER)'}\n"
         f"log:  {broker.log_file}\n"
         f"Ctrl-C stops it."

@@ -22,6 +22,9 @@ DAY_SECONDS = 86400
 UNLIMITED = -1
 BROKER_DEFAULT = -1
 
+KEPT = {"retention.bytes": "-1", "cleanup.policy": "delete"}
+"""Of the topics that meter makes for itself: only time ends a record."""
+
 _MADE_BY_SOMEBODY_ELSE = 36  # TOPIC_ALREADY_EXISTS
 _FORBIDDEN = (29, 31)  # TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED
 
@@ -103,9 +106,23 @@ async def _ensure(
         return
     if not kafka.create_topics:
         raise Unavailable(f"topic {topic} does not exist, and kafka.create_topics is off")
-    configs = {"retention.ms": str(kept_milliseconds), "retention.bytes": "-1", "cleanup.policy": "delete"}
+    await _make(admin, topic, partitions, {"retention.ms": str(kept_milliseconds), **KEPT})
+
+
+async def ensure_source(kafka: KafkaSettings, partitions: int) -> int:
+    """Make the source topic as the broker would have it, if it is missing; answers how many partitions it has.
+
+    For a broker on one's own machine: on others meter leaves that to whoever owns the topic. Raises `Unavailable`.
+    """
+    async with connected_admin(kafka) as admin:
+        if not await partition_count(admin, kafka.topic):
+            await _make(admin, kafka.topic, partitions, {})
+        return await partition_count(admin, kafka.topic)
+
+
+async def _make(admin: AIOKafkaAdminClient, topic: str, partitions: int, configs: Mapping[str, str]) -> None:
     # without assignments (None instead of {}) aiokafka insists on a replication factor of ours
-    new = NewTopic(topic, partitions, BROKER_DEFAULT, replica_assignments={}, topic_configs=configs)
+    new = NewTopic(topic, partitions, BROKER_DEFAULT, replica_assignments={}, topic_configs=dict(configs))
     answer = await answered(f"create topic {topic}", ANSWER_SECONDS, lambda: admin.create_topics([new]))
     for _, code, *message in answer.topic_errors:
         if code in _FORBIDDEN:

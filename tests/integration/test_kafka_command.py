@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from meter.cli.kafka import wanted_topic
+from meter.errors import UserMistake
 from meter.localkafka.ports import HOST, any_free
 from meter.localkafka.probe import answers
 from tests.brokers import admin_of, create_topic
 from tests.commands import METER, environment
+from tests.doc_tables import README
 from tests.waiting import eventually
 
 StartCommand = Callable[..., Coroutine[None, None, Process]]
@@ -88,6 +91,29 @@ async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tm
     await welcome(await start("--port", port, "--data", tmp_path))
 
     assert "kept" in await topics(f"{HOST}:{port}")
+
+
+@pytest.mark.timeout(240)
+async def test_topics_are_made_unless_they_are_there(start: StartCommand, tmp_path: Path) -> None:
+    """The README's own command, then the same with another number: what is there stays as it is, and is told."""
+    (options,) = re.findall(r"^\.venv/bin/meter kafka (.+)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    port = any_free()
+    first = await start("--port", port, "--data", tmp_path, *options.split(), "--topic", "others:2")
+    assert "topic: usage-events, 4 partitions\ntopic: others, 2 partitions\n" in await welcome(first)
+    assert {"usage-events", "others"} <= set(await topics(f"{HOST}:{port}"))
+    first.send_signal(signal.SIGTERM)
+    assert await outcome(first) == (0, "")
+    again = await start("--port", port, "--data", tmp_path, "--topic", "others:7")
+    assert "topic: others, 2 partitions\n" in await welcome(again)
+
+
+@pytest.mark.parametrize("wanted", ["a b", "", "..", "a:", "a:0", "a:x", "a:-1"])
+def test_what_is_no_topic_is_said(wanted: str) -> None:
+    """Before anything is started; a name without a number has four partitions."""
+    assert wanted_topic("usage-events") == ("usage-events", 4)
+    assert wanted_topic("usage-events:12") == ("usage-events", 12)
+    with pytest.raises(UserMistake, match="--topic"):
+        wanted_topic(wanted)
 
 
 async def topics(servers: str) -> list[str]:

@@ -68,11 +68,3 @@ async def test_the_line_to_pipe_sends_an_event_that_meter_bills(broker: Broker, 
     assert "sent 1 events" in run([sys.executable, "-m", "meter", "send", "-"], broker, name, line)
     key, event = await only_event(broker, name)
     assert (key, event.product) == (b"cus_A1B2C3D4", "prd_P9Q0R1S2")
-
-
-async def test_the_topic_can_be_made_without_kafkas_tools(broker: Broker, topic: MakeTopic) -> None:
-    """The lines to paste make a topic with four partitions, which the lines to pipe can then use."""
-    name = f"{await topic(partitions=1)}-made"
-    program = placed(example(r"^\.venv/bin/python -c '\n(.*?)'\n```$"), broker, name)
-    run([sys.executable, "-c", program], broker, name)
-    assert "sent 1 events" in run([sys.executable, "-m", "meter", "send", "-"], broker, name, '{"customerRef": "c"}')
