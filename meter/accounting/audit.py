@@ -52,10 +52,14 @@ class _Audit:
         self._accepted = AcceptedUsage()
         self._skipped = 0
         self._foreign_receipts = 0
+        self._expired: dict[str, int] = {}
 
     async def run(self) -> Findings:
         """From the commits to the provider."""
         await self._find_ranges()
+        for topic in (self._question.receipts_topic, self._question.dead_letter_topic):
+            logs = await self._topics.bounds(topic, await self._topics.partitions(topic))
+            self._expired[topic] = sum(log.beginning for log in logs.values())
         await self._read_receipts()
         await self._read_dead_letters()
         await self._read_source()
@@ -151,6 +155,7 @@ class _Audit:
             not_verifiable=why_not,
             foreign_receipts=self._foreign_receipts,
             skipped=self._skipped,
+            expired={topic: records for topic, records in self._expired.items() if records},
         )
 
     def _whole(self, topic: str, what: str) -> AsyncIterator[Chunk]:

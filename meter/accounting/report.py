@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meter.accounting.offsets import Ends, Span
 from meter.accounting.usage import Comparison, Total
@@ -58,6 +58,8 @@ class Findings:
     """Receipts of other groups, providers or environments: they end nothing here."""
     skipped: int = 0
     """Records below the place where the group was told to start (`latest`)."""
+    expired: Mapping[str, int] = field(default_factory=dict)
+    """Receipts or dead letters that their topic no longer keeps: ends that only they named cannot be seen."""
 
     @property
     def ends(self) -> Ends:
@@ -128,6 +130,7 @@ class Findings:
             "notYetEnded": self.open,
             "skippedAtStart": self.skipped,
             "foreignReceipts": self.foreign_receipts,
+            "expired": dict(self.expired),
             "notDebited": dict(self.undebited),
             "acceptedOncePerKey": self.accepted._asdict(),
             "provider": provider,
@@ -144,6 +147,8 @@ class Findings:
                 f"{found.open:,} not yet ended"
             )
         yield from self._spans()
+        for topic, records in self.expired.items() if self.gaps else ():
+            yield f"no longer kept in {topic}: {records:,} records; an end that only they named cannot be seen"
         for reason, count in Counter(self.undebited).most_common():
             yield f"accepted but not debited: {count:,} {reason}"
         if self.skipped:

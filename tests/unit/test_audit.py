@@ -1,7 +1,7 @@
 """What an audit finds in topics that are known to the last record."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from meter.accounting.audit import Question, audit
 from meter.accounting.offsets import OffsetLedger, Span
@@ -9,7 +9,7 @@ from meter.accounting.report import Findings
 from meter.accounting.usage import Row
 from meter.errors import Unavailable
 from meter.pipeline.receipt import Owner
-from meter.pipeline.start import Choice, CommitNote
+from meter.pipeline.start import Bounds, Choice, CommitNote
 from tests.kept_topics import OWNER, KeptTopics
 
 QUESTION = Question("t", "t-receipts", "t-dead-letters", OWNER)
@@ -69,6 +69,27 @@ async def test_gaps_are_listed_with_their_offsets() -> None:
     assert partition.gaps == [Span(0, 2), Span(4, 4)]
     assert "no end: t:0:0 to 2 (3)" in list(findings.lines())
     assert json.loads(json.dumps(findings.as_json()))["partitions"][0]["gaps"] == [[0, 2], [4, 4]]
+
+
+async def test_a_gap_may_be_a_receipt_that_is_no_longer_kept() -> None:
+    """Said beside it, and only there: without a gap nobody misses what has expired."""
+
+    class Expired(KeptTopics):
+        async def bounds(self, topic: str, partitions: Iterable[int]) -> Mapping[int, Bounds]:
+            logs = await super().bounds(topic, partitions)
+            return {n: log._replace(beginning=1 if topic == "t-receipts" else 0) for n, log in logs.items()}
+
+    topics = Expired(committed=1)
+    topics.event("a")
+    topics.receipt({0: ("a", "a")})
+    topics.receipt({1: ("b", "a")})
+    words = "no longer kept in t-receipts: 1 records; an end that only they named cannot be seen"
+    findings = await found(topics, Nobody())
+    assert (findings.is_good, findings.as_json()["expired"]) == (False, {"t-receipts": 1})
+    assert words in findings.lines()
+    topics.receipt({0: ("a", "a")})
+    again = await found(topics, Nobody())
+    assert (again.is_good, words in again.lines()) == (True, False)
 
 
 async def test_l2_a_dead_letter_that_a_receipt_has_overtaken_is_told_and_no_fault() -> None:
