@@ -17,6 +17,8 @@ class Facts:
     """Why the broker cannot be used now, one sentence."""
     filling: Collection[int] = ()
     """Partitions whose dedupe window is still being read."""
+    filling_trouble: str = ""
+    """Why the receipts of one of them cannot be read now, one sentence."""
     taking_over_seconds: float = 0.0
     """For so long a process whose place this one took may still be sending."""
     waiting_to_write: str | None = None
@@ -102,7 +104,8 @@ def _kafka_reasons(facts: Facts) -> list[str]:
     if not facts.joined:
         found.append("kafka_not_joined: no partitions have been assigned yet")
     if facts.filling:
-        found.append(f"window_filling: receipts are being read for {_named(facts.filling)}")
+        trouble = f": {facts.filling_trouble}" if facts.filling_trouble else ""
+        found.append(f"window_filling: receipts are being read for {_named(facts.filling)}{trouble}")
     if facts.taking_over_seconds > 0:
         wait = f"nothing is sent for {facts.taking_over_seconds:.0f} s"
         found.append(f"taking_over: {wait}: who had these partitions may still be sending")

@@ -78,6 +78,8 @@ class Membership:
         """An assignment is in force."""
         self.was_joined = False
         """There has been one."""
+        self.filling_waits: dict[int, str] = {}
+        """Why the receipts of a partition cannot be read now."""
 
     async def on_revoked(self, partitions: frozenset[int]) -> None:
         """Nothing new is sent; what is under way may end, is committed, and the rest is released."""
@@ -215,16 +217,16 @@ class Membership:
 
     async def _fill(self, partition: int) -> None:
         """Remembers the tail of the partition's receipts; then its records may come."""
-        waits = False
         while True:
             try:
                 tail = await self._read_tail(partition)
                 break
             except Unavailable as error:
-                if not waits:
+                if partition not in self.filling_waits:
                     log.warning("window.waits", partition=partition, reason=str(error))
-                waits = True
+                self.filling_waits[partition] = str(error)
                 await asyncio.sleep(RETRY_SECONDS)
+        self.filling_waits.pop(partition, None)
         self._machine.window_filled(partition)
         self._changed()
         self._tell_of(partition, tail)
@@ -262,6 +264,7 @@ class Membership:
             fill.cancel()
         await asyncio.gather(*self._fills, return_exceptions=True)
         self._fills = []
+        self.filling_waits.clear()
 
     def _lost(self, partition: int, first: int, end: int) -> None:
         self._machine.counts.lost_records += end - first

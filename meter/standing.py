@@ -136,6 +136,7 @@ class Standing:
             joined=self.worker is not None and self.worker.membership.joined,
             kafka_trouble=self.kafka_trouble or (self.worker.ends_trouble if self.worker is not None else None),
             filling=machine.assignment.unfilled(),
+            filling_trouble=self._filling_trouble(),
             taking_over_seconds=max(0.0, -self._seconds_since(machine.commits.waits_until())),
             waiting_to_write=self._write_trouble,
             billing_paused=gate.paused,
@@ -167,6 +168,10 @@ class Standing:
         if moved != self._moved_before:
             self._moved_before, self._client_suspected = moved, False
         return moved
+
+    def _filling_trouble(self) -> str:
+        waits = {} if self.worker is None else self.worker.membership.filling_waits
+        return next(iter(waits.values()), "")
 
     def _last_known_behind(self) -> int:
         """Nobody knows it while the client is made anew or the broker does not say: then nothing has changed yet."""

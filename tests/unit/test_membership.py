@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from meter.errors import NoStartingPoint, Replaced
+from meter.membership import Membership
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
 from tests.records import as_json
 from tests.shell import RECEIPTS, SESSION_SECONDS, TOPIC, Process, World
@@ -105,6 +106,12 @@ async def test_the_age_of_the_oldest_record_is_told_to_who_has_to_choose(seconds
 # The window
 
 
+def membership_of(meter: Process) -> Membership:
+    """The one in force."""
+    assert meter.standing.worker is not None
+    return meter.standing.worker.membership
+
+
 async def test_no_record_comes_before_the_window_is_filled() -> None:
     """Its receipts cannot be read for a while: that is said once, and nothing is billed meanwhile."""
     meter = Process()
@@ -113,9 +120,13 @@ async def test_no_record_comes_before_the_window_is_filled() -> None:
     with capture_logs() as lines:
         async with meter.running():
             await meter.until(lambda: meter.standing.worker and meter.standing.worker.membership.joined, "joined")
-            assert any(reason.startswith("window_filling") for reason in meter.standing.reasons())
+            await meter.until(lambda: len(membership_of(meter).filling_waits) == 2, "both cannot be read")
+            (reason,) = meter.standing.reasons()
+            why = membership_of(meter).filling_waits[0]
+            assert reason == f"window_filling: receipts are being read for partitions 0, 1: {why}"
             assert meter.machine.counts.consumed == 0
             await meter.ended()
+            assert meter.standing.reasons() == []
     assert [line["event"] for line in lines].count("window.waits") == 2  # one for each partition
     assert meter.events == {"consumed": 1, "accepted": 1}
 
