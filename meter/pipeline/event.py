@@ -9,9 +9,10 @@ from msgspec import UNSET, UnsetType
 from meter.pipeline import dialect, identity, redriven, timestamps
 from meter.pipeline.body import NOT_COMPLETE, Body, check, encode, read_complete
 from meter.pipeline.dialect import Reading
+from meter.pipeline.identity import digest
 from meter.pipeline.redriven import Past
 from meter.pipeline.rules import EXPIRED, FUTURE, Rule, Unbillable, broken
-from meter.pipeline.timestamps import MAX_AGE_SECONDS, MAX_AHEAD_SECONDS, canonical_seconds
+from meter.pipeline.timestamps import canonical_seconds, latest_billable, oldest_billable
 from meter.pipeline.usage import Usage
 
 
@@ -89,44 +90,39 @@ def decode_all(
     `wall_seconds` (Unix) is when the records are looked at: it decides `expired` and `future`. `epoch` names the
     assignment in which they came.
     """
-    decoded = []
+    oldest, latest, partition = oldest_billable(wall_seconds), latest_billable(wall_seconds), origin.partition
+    decoded: list[UsageEvent | InvalidEvent] = []
     for record in records:
-        event = _complete(record, origin.partition, wall_seconds, epoch)
-        decoded.append(event or _decode_any(record, origin, wall_seconds, epoch))
+        value = record.value or b""
+        try:
+            # A short cut for what is in the provider's own form with nothing left to fill in, and is sent as it came.
+            # `_translated` makes the same event of it. In one piece because here every call shows in the throughput.
+            body = read_complete(value)
+            seconds = canonical_seconds[body.timestamp]
+        except NOT_COMPLETE:
+            seconds = None
+        if seconds is None or not oldest <= seconds <= latest or (record.headers and dialect.say_more(record.headers)):
+            decoded.append(_decode_any(record, origin, wall_seconds, epoch))
+            continue
+        customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
+        decoded.append(
+            UsageEvent(
+                body.idempotency_key,
+                customer,
+                product,
+                units,
+                outcome == "success",
+                digest(customer, product, body.action_type, units, outcome),
+                seconds,
+                value,
+                record,
+                record.offset,
+                partition,
+                2 * len(value),
+                epoch,
+            )
+        )
     return decoded
-
-
-def _complete(record: Record, partition: int, wall_seconds: float, epoch: int) -> UsageEvent | None:
-    """The event in the provider's own form with nothing left to fill in, which is sent as it came; None for any other.
-
-    Only a short cut, for speed: `_translated` makes the same event of it.
-    """
-    value = record.value
-    if value is None or (record.headers and dialect.say_more(record.headers)):
-        return None
-    try:
-        body = read_complete(value)
-    except NOT_COMPLETE:
-        return None
-    seconds = canonical_seconds(body.timestamp)
-    if seconds is None or not -MAX_AHEAD_SECONDS <= wall_seconds - seconds <= MAX_AGE_SECONDS:
-        return None
-    customer, product, units, outcome = body.customer_ref, body.product_ref or "", body.units, body.outcome
-    return UsageEvent(
-        body.idempotency_key,
-        customer,
-        product,
-        units,
-        outcome == "success",
-        identity.digest(customer, product, body.action_type, units, outcome),
-        seconds,
-        value,
-        record,
-        record.offset,
-        partition,
-        2 * len(value),
-        epoch,
-    )
 
 
 def read_back(record: Record, origin: Origin) -> UsageEvent | InvalidEvent:
@@ -172,7 +168,7 @@ def _translated(record: Record, origin: Origin, past: Past, wall_seconds: float 
         product,
         units,
         outcome == "success",
-        identity.digest(customer, product, action, units, outcome),
+        digest(customer, product, action, units, outcome),
         seconds,
         encoded,
         record,

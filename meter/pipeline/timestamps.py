@@ -13,28 +13,30 @@ MAX_AHEAD_SECONDS = 86400.0 - 300.0
 _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)"
 )
-# Events come in the order they happened, more or less: the same second is asked for again and again.
-_SECONDS_REMEMBERED: Final = 4096
+# Events come in the order they happened, more or less: the same second is asked for again and again, and when there are
+# many of them the same millisecond.
+_TEXTS_REMEMBERED: Final = 4096
 _MILLISECONDS = {f".{n:03d}Z": n for n in range(1000)}
 
 
 def is_billable(timestamp_seconds: float, wall_seconds: float) -> bool:
     """Whether the provider takes an event of that time, sent now."""
-    return -MAX_AHEAD_SECONDS <= wall_seconds - timestamp_seconds <= MAX_AGE_SECONDS
+    return oldest_billable(wall_seconds) <= timestamp_seconds <= latest_billable(wall_seconds)
 
 
-def canonical_seconds(text: str) -> float | None:
-    """Unix seconds of `YYYY-MM-DDTHH:MM:SS.mmmZ`, the form that is sent; None for any other text."""
-    milliseconds = _MILLISECONDS.get(text[19:])
-    if milliseconds is None:
-        return None
-    seconds = _seconds_of_texts[text[:19]]
-    return None if seconds is None else (seconds * 1000 + milliseconds) / 1000
+def oldest_billable(wall_seconds: float) -> float:
+    """Time of the oldest event that the provider takes now."""
+    return wall_seconds - MAX_AGE_SECONDS
+
+
+def latest_billable(wall_seconds: float) -> float:
+    """Time of the event furthest ahead that the provider takes now."""
+    return wall_seconds + MAX_AHEAD_SECONDS
 
 
 def parse(text: str) -> float | None:
     """Unix seconds of an ISO 8601 date-time, cut to milliseconds; None for anything else, a missing zone included."""
-    seconds = canonical_seconds(text)
+    seconds = canonical_seconds[text]
     if seconds is not None:
         return seconds
     if _DATE_TIME.fullmatch(text) is None:
@@ -52,20 +54,31 @@ def format_utc(timestamp_seconds: float) -> str:
     return f"{_text_of_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
-class _SecondsOfTexts(dict[str, int | None]):
-    """Unix seconds by `YYYY-MM-DDTHH:MM:SS`; None for any other text."""
+class _CanonicalSeconds(dict[str, float | None]):
+    """Unix seconds by `YYYY-MM-DDTHH:MM:SS.mmmZ`; None for any other text, which is not kept."""
 
-    def __missing__(self, text: str) -> int | None:
-        if len(self) >= _SECONDS_REMEMBERED:
+    def __missing__(self, text: str) -> float | None:
+        milliseconds = _MILLISECONDS.get(text[19:])
+        seconds = None if milliseconds is None else _seconds_of_text(text[:19])
+        if milliseconds is None or seconds is None:
+            return None
+        if len(self) >= _TEXTS_REMEMBERED:
             self.clear()
-        seconds = parse(text + "Z") if text[10:11] == "T" else None  # no lower-case t, no space
-        self[text] = None if seconds is None else int(seconds)
-        return self[text]
+        self[text] = found = (seconds * 1000 + milliseconds) / 1000
+        return found
 
 
-_seconds_of_texts: Final = _SecondsOfTexts()
+canonical_seconds: Final = _CanonicalSeconds()
+"""Unix seconds of the form that is sent, `YYYY-MM-DDTHH:MM:SS.mmmZ`; None for any other text."""
 
 
-@lru_cache(maxsize=_SECONDS_REMEMBERED)
+@lru_cache(maxsize=_TEXTS_REMEMBERED)
+def _seconds_of_text(text: str) -> int | None:
+    """Unix seconds by `YYYY-MM-DDTHH:MM:SS`; None for any other text."""
+    seconds = parse(text + "Z") if text[10:11] == "T" else None  # no lower-case t, no space
+    return None if seconds is None else int(seconds)
+
+
+@lru_cache(maxsize=_TEXTS_REMEMBERED)
 def _text_of_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

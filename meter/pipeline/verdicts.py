@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from meter.pipeline.batch import Batch
 from meter.pipeline.event import UsageEvent
 from meter.pipeline.outcome import Accepted
-from meter.pipeline.timestamps import MAX_AGE_SECONDS
+from meter.pipeline.timestamps import oldest_billable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Verdicts:
 
 def take_expired(batch: Batch, wall_seconds: float) -> list[Parked]:
     """Takes out what became too old while it waited: it would cost the others of its batch their turn."""
-    limit = wall_seconds - MAX_AGE_SECONDS
+    limit = oldest_billable(wall_seconds)
     if not batch.events or batch.oldest_seconds() >= limit:
         return []
     gone = [event for event in batch.events if event.timestamp_seconds < limit]
