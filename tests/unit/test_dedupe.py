@@ -59,8 +59,8 @@ def test_a_corrected_event_is_no_duplicate_of_a_dead_letter() -> None:
     assert window.lookup(["x"]) == {}
 
 
-def test_memory_is_taken_as_the_window_fills() -> None:
-    """A window for two million ids costs little until it is used, and less than 60 bytes an id then."""
+def test_an_id_takes_less_than_sixty_bytes() -> None:
+    """A window for two million ids, age and digest included."""
     window = Window(max_ids=2_000_000, window_seconds=86400)
     assert window.memory_bytes < 60 * 2_000_000
     window.remember(["a"], [1], wall_seconds=0)
