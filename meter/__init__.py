@@ -140,6 +140,7 @@ cli/                   the commands, a module each
   moments.py             --from and --to
   pace_options.py        --dry-run and --per-second
   progress.py            bars on stderr
+  interruption.py        what to do after Ctrl-C
   kafka.py               meter kafka
   sandbox.py             meter sandbox
   demo.py                meter demo

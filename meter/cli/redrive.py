@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
 from meter.cli.pace_options import DryRunOption, PerSecondOption
@@ -62,7 +63,8 @@ def redrive(
         per_second,
         dry_run,
     )
-    fates = asyncio.run(_run(settings.kafka, errand))
+    with going_on_by("run it again: the rest follows"):
+        fates = asyncio.run(_run(settings.kafka, errand))
     if as_json:
         typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import CustomerOption
 from meter.cli.moments import FORM, span_of
 from meter.cli.pace_options import DryRunOption, PerSecondOption
@@ -62,7 +63,8 @@ def replay(
     )
     if not dry_run and (why_not := refuse(order, time.time())):
         raise UserMistake(why_not)
-    outcome = asyncio.run(_run(kafka, order))
+    with going_on_by("run it again: what was sent is recognised"):
+        outcome = asyncio.run(_run(kafka, order))
     if as_json:
         typer.echo(json.dumps(as_plain(outcome, dry_run=dry_run)))
     else:

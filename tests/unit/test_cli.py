@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from meter.cli import app
 from meter.cli.dead_letters import as_text
+from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import letter_filter
 from meter.cli.limits import described
 from meter.cli.moments import span_of
@@ -61,3 +62,10 @@ def test_an_origin_that_can_be_none_is_a_mistake() -> None:
     """And not a filter that nothing fits."""
     with pytest.raises(UserMistake, match="'order-17' is no ORIGIN: topic:partition:offset"):
         letter_filter(["t:0:1", "order-17"], None, None, None, None)
+
+
+def test_whoever_interrupts_is_told_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, and the interruption goes on."""
+    with pytest.raises(KeyboardInterrupt), going_on_by("run it again"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr() == ("", "interrupted; run it again\n")
