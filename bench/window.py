@@ -1,48 +1,137 @@
-"""The dedupe window at its size: filling, looking up, memory, the longest call: `python -m bench.window`."""
+"""The dedupe window at its full size: `python -m bench.window`. How fast it fills, what an id takes, how long it holds the loop.
 
+Each row is one way in which the window is worked on; a step is one receipt, as the loop goes on after each. `receipts`
+is the whole way from a record's bytes, as after a restart. What the rows are measured against stands in `LIMITS`.
+"""
+
+import gc
+import random
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from bench.decode import canonical
+from bench.machine import NOW, OPTIONS
+from meter.daemon import GC_THRESHOLDS
+from meter.pipeline import receipt as receipts
 from meter.pipeline.dedupe import Window
+from meter.pipeline.machine import Machine
+from meter.pipeline.receipt import ACCEPTED, VERSION, Receipt
+from meter.pipeline.start import Choice, Start
 
-MAX_IDS = 2_000_000
-FILL_IDS = 1000
-LOOKUP_IDS = 500
-LOOKUPS = 400
+MAX_IDS = OPTIONS.window_max_ids
+WINDOW_SECONDS = OPTIONS.window_seconds
+STEP_IDS = OPTIONS.batch.max_events
+MOST_BYTES = 60
+LEAST_PER_SECOND = 1_000_000
+LONGEST_MILLISECONDS = 5.0
 PAGE_BYTES = 4096
+
+Step = Callable[[], object]
+
+
+class Row(NamedTuple):
+    """What some steps took, in CPU seconds."""
+
+    name: str
+    ids: int
+    spent: float
+    longest: float
+
+    def shown(self, yardstick: float) -> str:
+        each = self.spent / self.ids * 1e9
+        return (
+            f"{self.name:44}{self.ids:>10,}{each:>8.0f}{each / yardstick:>7.2f}"
+            f"{self.ids / self.spent:>12,.0f}{self.longest * 1e3:>9.2f}"
+        )
 
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
 
 
-def seconds_of(step: Callable[[], object]) -> float:
+def seconds_of(step: Step) -> float:
     start = time.process_time()
     step()
     return time.process_time() - start
 
 
-def fill(window: Window, first: int, ids: int) -> list[float]:
-    """CPU seconds of each call."""
-    digests = list(range(FILL_IDS))
-    spent = []
-    for start in range(first, first + ids, FILL_IDS):
-        keys = [f"{number:08x}-9d1d-4c0c-8a3e-2b1d3f4a5b6c" for number in range(start, start + FILL_IDS)]
-        spent.append(seconds_of(lambda keys=keys, at=start / 1000: window.remember(keys, digests, at)))  # type: ignore[misc] # defaults bind the loop's values
-    return spent
+def measured(name: str, steps: Iterable[tuple[int, Step]]) -> Row:
+    """Each step is made outside the measured time."""
+    ids = spent = longest = 0.0
+    for count, step in steps:
+        seconds = seconds_of(step)
+        ids, spent, longest = ids + count, spent + seconds, max(longest, seconds)
+    return Row(name, int(ids), spent, longest)
 
 
-def lookup_nanoseconds(window: Window) -> float:
-    """Median per id, none of which is known; keys are new, so their hashes are paid for as well."""
-    spent = []
-    for number in range(LOOKUPS):
-        keys = [f"{number}-{index}-4c0c-8a3e-2b1d3f4a5b6c" for index in range(LOOKUP_IDS)]
-        spent.append(seconds_of(lambda keys=keys: window.lookup(keys)))  # type: ignore[misc] # the default binds it
-    return sorted(spent)[LOOKUPS // 2] / LOOKUP_IDS * 1e9
+def keys_of(first: int) -> list[str]:
+    return [f"{number:08x}-9d1d-4c0c-8a3e-2b1d3f4a5b6c" for number in range(first, first + STEP_IDS)]
+
+
+def remembering(window: Window, first: int, ids: int, at: Callable[[int], float]) -> Iterator[tuple[int, Step]]:
+    """One receipt after the other, the ids from `first` on, each with its time."""
+    digests = list(range(STEP_IDS))
+    for start in range(first, first + ids, STEP_IDS):
+        yield STEP_IDS, lambda keys=keys_of(start), at=at(start): window.remember(keys, digests, at)  # type: ignore[misc] # defaults bind the loop's values
+
+
+def ageing(window: Window, first: int, ids: int) -> Iterator[tuple[int, Step]]:
+    """New ids, so much later each time that as many leave by their age."""
+
+    def step(keys: list[str], at: float) -> None:
+        window.expire(at)
+        window.remember(keys, range(STEP_IDS), at)
+
+    for start in range(first, first + ids, STEP_IDS):
+        yield STEP_IDS, lambda keys=keys_of(start), at=time_of(start): step(keys, at)  # type: ignore[misc] # see above
+
+
+def time_of(number: int) -> float:
+    """Ids come so fast that the window's time and its size end together."""
+    return number * WINDOW_SECONDS / MAX_IDS
+
+
+def looking_up(window: Window, first: int, ids: int) -> Iterator[tuple[int, Step]]:
+    for start in range(first, first + ids, STEP_IDS):
+        yield STEP_IDS, lambda keys=keys_of(start): window.lookup(keys)  # type: ignore[misc] # see above
+
+
+def restarting(ids: int) -> Iterator[tuple[int, Step]]:
+    """A new process reads its receipts, from their bytes; it died with as much above the commit as it may hold."""
+    machine = Machine(OPTIONS, random.Random(1))  # noqa: S311 - a bench, no secret
+    start_at = Start(ids - OPTIONS.max_held_events)
+    machine.assigned("cluster", {0: start_at}, Choice("earliest", NOW.wall_seconds, 1), 0.0, NOW)
+
+    def step(offset: int, value: bytes) -> None:
+        found = receipts.decode(value)
+        if found is not None:
+            machine.remember(0, offset, found)
+
+    for start in range(0, ids, STEP_IDS):
+        yield STEP_IDS, lambda offset=start // STEP_IDS, value=receipt_bytes(start): step(offset, value)  # type: ignore[misc] # see above
+    assert len(machine.window) == ids, "not every id was remembered"
+
+
+def receipt_bytes(first: int) -> bytes:
+    return receipts.encode(
+        Receipt(
+            VERSION,
+            *OPTIONS.owner,
+            partition=0,
+            batch=f"bench-{first}",
+            at=NOW.wall_seconds,
+            offsets=list(range(first, first + STEP_IDS)),
+            keys=keys_of(first),
+            ends=ACCEPTED * STEP_IDS,
+            references=["usg_00000000000000000000"] * STEP_IDS,
+            digests=[number * 2_654_435_761 % 2**32 for number in range(first, first + STEP_IDS)],
+        )
+    )
 
 
 def msgspec_nanoseconds() -> float:
@@ -51,25 +140,42 @@ def msgspec_nanoseconds() -> float:
     return min(seconds_of(lambda: [parse(value) for _ in range(20_000)]) for _ in range(5)) / 20_000 * 1e9
 
 
-def main() -> None:
+def rows(window: Window) -> Iterator[Row]:
+    yield measured("growing, until it is full", remembering(window, 0, MAX_IDS, lambda number: 0.0))
+    yield measured("full: each id pushes out the oldest", remembering(window, MAX_IDS, MAX_IDS, lambda number: 0.0))
+    yield measured("refilled after a revocation: all are known", remembering(window, MAX_IDS, MAX_IDS, time_of))
+    yield measured("looked up, unknown", looking_up(window, 3 * MAX_IDS, MAX_IDS // 10))
+    yield measured("looked up, known", looking_up(window, MAX_IDS, MAX_IDS // 10))
+    yield measured("one day on: as many leave by age", ageing(window, 2 * MAX_IDS, 2 * MAX_IDS))
+    everything = [(len(window), lambda: window.expire(1e12))]
+    yield measured("all leave at once", everything)
+    yield measured("growing again", remembering(window, 4 * MAX_IDS, MAX_IDS, lambda number: 2e12))
+    yield measured("receipts, from their bytes", restarting(MAX_IDS))
+
+
+def main() -> int:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)  # as in the daemon
     yardstick = msgspec_nanoseconds()
-    fill(Window(FILL_IDS, 1.0), 0, FILL_IDS)  # what numpy takes when it is first used is not the window's
+    Window(STEP_IDS, 1.0).remember(keys_of(0), range(STEP_IDS), 0.0)  # what numpy takes at first is not the window's
     before = resident_bytes()
-    window = Window(MAX_IDS, 86400.0)
-    print(f"msgspec parses an event in {yardstick:.0f} ns")
-    print("  ids ever      kept  fill ns/id  ratio  miss ns/id  longest ms  bytes/id")
-    ever = 0
-    for ids in (1_000, 99_000, 900_000, 1_000_000, 1_000_000, 1_000_000):
-        spent = fill(window, ever, ids)
-        ever += ids
-        each = sum(spent) / ids * 1e9
-        held = (resident_bytes() - before) / len(window)
-        print(
-            f"{ever:>10}{len(window):>10}{each:>12.0f}{each / yardstick:>7.2f}"
-            f"{lookup_nanoseconds(window):>12.0f}{max(spent) * 1e3:>12.2f}{held:>10.0f}"
-        )
-    print(f"expire everything: {seconds_of(lambda: window.expire(1e9)) * 1e3:.2f} ms")
+    window = Window(MAX_IDS, WINDOW_SECONDS)
+    say = sys.stdout.write
+    say(f"{MAX_IDS:,} ids, {STEP_IDS} a step; msgspec parses an event in {yardstick:.0f} ns (`ratio`)\n")
+    say(f"{'':44}{'ids':>10}{'ns/id':>8}{'ratio':>7}{'ids/s':>12}{'longest':>9} ms, all in CPU time\n")
+    held, done = 0.0, list[Row]()
+    for row in rows(window):
+        done.append(row)
+        held = max(held, (resident_bytes() - before) / len(window)) if len(done) < 3 else held
+        say(row.shown(yardstick) + "\n")
+    slowest = min(row.ids / row.spent for row in (done[0], done[-1]))
+    longest = max(row.longest for row in done) * 1e3
+    say(f"{held:.1f} bytes an id, age and digest included (limit {MOST_BYTES})\n")
+    say(f"filled with {slowest:,.0f} ids/s (limit {LEAST_PER_SECOND:,}), longest step {longest:.2f} ms ")
+    say(f"(limit {LONGEST_MILLISECONDS:.0f})\n")
+    return held > MOST_BYTES or slowest < LEAST_PER_SECOND or longest > LONGEST_MILLISECONDS
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
