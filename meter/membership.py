@@ -29,6 +29,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.02
+REMEMBERED_AT_A_TIME = 2000
+"""Ids of receipts, before the loop turns to other things: one or two milliseconds."""
+RECEIPT_COSTS_IDS = 60
+"""So many ids are remembered in the time that a receipt takes by itself."""
 Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 
@@ -246,7 +250,7 @@ class Membership:
         since = self._clock.now().wall_seconds - self._options.window_seconds
         by_time = await self._receipts.offset_at(partition, since)
         by_count = await self._receipts.end(partition) - self._options.window_max_ids  # a receipt names at least one id
-        count = newer = 0
+        count = newer = since_turn = 0
         start = self._machine.assignment.fill_from(partition, max(by_time, by_count, 0))
         async for chunk in self._receipts.read(partition, start):
             for offset, value in chunk:
@@ -254,8 +258,12 @@ class Membership:
                 if found is not None:
                     self._machine.remember(partition, offset, found)
                     count += 1
+                    since_turn += len(found.keys) + RECEIPT_COSTS_IDS
                 elif receipts.newer_version(value) is not None:
                     newer += 1
+                if since_turn >= REMEMBERED_AT_A_TIME:
+                    since_turn = 0
+                    await asyncio.sleep(0)
             await asyncio.sleep(0)
         return _Tail(count, newer)
 

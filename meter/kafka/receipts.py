@@ -19,6 +19,8 @@ from meter.settings import KafkaSettings
 ANSWER_SECONDS = 10.0
 STALLED_SECONDS = 15.0  # so long without a byte of what the log says it has
 CHUNK_BYTES = 4_194_304
+CHUNK_RECEIPTS = 500
+"""Small ones are taken apart one by one: thousands of them would hold the loop."""
 
 Chunk = Sequence[tuple[int, bytes]]
 
@@ -140,7 +142,7 @@ async def _next_chunk(
         after = position
         while after == position:
             try:
-                taken = await reader.getmany(timeout_ms=200)
+                taken = await reader.getmany(timeout_ms=200, max_records=CHUNK_RECEIPTS)
             except errors.OffsetOutOfRangeError:  # expired under our hands
                 reader.seek(topic_partition, (await _bounds(reader, topic_partition)).beginning)
                 taken = {}

@@ -1,11 +1,16 @@
 """Taking partitions over and handing them on."""
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 from structlog.testing import capture_logs
 
 from meter.errors import NoStartingPoint, Replaced
 from meter.membership import Membership
+from meter.pipeline.receipt import Receipt, encode
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
+from tests.builders import OWNER
 from tests.records import as_json
 from tests.shell import RECEIPTS, SESSION_SECONDS, TOPIC, Process, World
 
@@ -110,6 +115,23 @@ def membership_of(meter: Process) -> Membership:
     """The one in force."""
     assert meter.standing.worker is not None
     return meter.standing.worker.membership
+
+
+async def test_the_loop_turns_while_receipts_are_read() -> None:
+    """Their ids are remembered in steps of a millisecond or two, however many receipts came from Kafka at once."""
+    meter = Process(partitions=1, window_max_ids=100_000)
+    for first in range(0, 50_000, 1000):
+        keys = [f"k{number}" for number in range(first, first + 1000)]
+        offsets = list(range(first, first + 1000))
+        at = meter.clock.now().wall_seconds
+        receipt = Receipt(1, *OWNER, 0, "b", at, offsets, keys, "a" * 1000, [""] * 1000, [0] * 1000)
+        meter.cluster.produce(RECEIPTS, encode(receipt), partition=0)
+    seen = [0]
+    async with meter.running():
+        while seen[-1] < 50_000:
+            await asyncio.sleep(0)
+            seen.append(len(meter.machine.window))
+    assert max(after - before for before, after in pairwise(seen)) <= 2000
 
 
 async def test_no_record_comes_before_the_window_is_filled() -> None:
