@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, errors
 
-from meter.errors import RecordTooLarge
+from meter.errors import RecordTooLarge, Unavailable
 from meter.kafka.connection import RETRY_SECONDS, client_options, closing_on_failure, reaching, shut, starting
 from meter.kafka.internals import give_up_unsent
 from meter.settings import KafkaSettings
@@ -58,6 +58,7 @@ class Writer:
         self._starting = asyncio.Lock()
         self._under_way: dict[_Outgoing, _Sent] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+        self._seen: set[str] = set()
 
     async def start(self) -> None:
         """Raises `Unavailable` or `Unauthenticated`."""
@@ -77,7 +78,17 @@ class Writer:
         Raises `RecordTooLarge` when the broker does not take it, `Unavailable` when nobody acknowledged it in time:
         it may still be written later. The same record given again joins the write that is under way.
         """
-        outgoing = _Outgoing(topic, partition, key, value, tuple(headers))
+        try:
+            offset = await self._written(_Outgoing(topic, partition, key, value, tuple(headers)))
+        except Unavailable as error:
+            if self._is_gone(topic):
+                raise Unavailable(f"cannot write to topic {topic}: the broker no longer has it") from error
+            raise
+        self._seen.add(topic)
+        return offset
+
+    async def _written(self, outgoing: _Outgoing) -> int:
+        topic, value = outgoing.topic, outgoing.value
         async with reaching(f"write to topic {topic}", self._write_seconds):
             while True:
                 sent = self._sent(await self._working_producer(), outgoing)
@@ -100,6 +111,13 @@ class Writer:
             producer.client.add_topic(topic)
             await producer.client.force_metadata_update()
             return set(producer.client.cluster.partitions_for_topic(topic) or ())
+
+    def _is_gone(self, topic: str) -> bool:
+        """It was there, and the broker says that it is not: a producer asks again until its time is up."""
+        producer = self._producer
+        if producer is None or topic not in self._seen:
+            return False
+        return producer.client.cluster.partitions_for_topic(topic) is None
 
     async def close(self) -> None:
         """What is under way gets a last chance; bounded in time, never raises."""

@@ -90,6 +90,26 @@ async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: Kaf
     await writer.close()
 
 
+async def test_a_topic_that_is_deleted_under_our_hands_is_named(kafka: KafkaSettings) -> None:
+    """Not taken for a broker that gives no answer: that would be looked for elsewhere."""
+    await ensure_topics(kafka, DAY_SECONDS)
+    writer = Writer(kafka, write_seconds=2.0)
+    await writer.write(kafka.dead_letter_topic, b"letter")
+    async with connected_admin(kafka) as admin:
+        await admin.delete_topics([kafka.dead_letter_topic])
+
+    async def said() -> str:
+        try:
+            await writer.write(kafka.dead_letter_topic, b"letter")
+        except Unavailable as error:
+            return str(error) if "no longer has it" in str(error) else ""
+        return ""
+
+    reason = await eventually(said, 30, "the reason is the topic")
+    assert reason == f"cannot write to topic {kafka.dead_letter_topic}: the broker no longer has it"
+    await writer.close()
+
+
 async def test_topics_that_forget_too_soon_are_reported(kafka: KafkaSettings) -> None:
     """L6: dead letters that expire, receipts that are gone before the source's records or the window's end."""
     short = {"retention.ms": str(DAY_SECONDS * 1000)}
