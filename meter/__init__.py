@@ -33,6 +33,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   dead_letter.py         what can never be billed, as it is kept in Kafka
   settlement.py          receipts and dead letters that are still to be written
   offsets.py             what has no end yet: the commit position
+  recognised.py          what receipts name above it
   start.py               where a partition begins
   assignment.py          the partitions that are ours now
   counts.py              what became of the events so far

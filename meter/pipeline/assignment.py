@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from meter.pipeline.event import InvalidEvent, UsageEvent
 from meter.pipeline.offsets import Progress
+from meter.pipeline.recognised import Recognised
 from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_note
 
 Decoded = UsageEvent | InvalidEvent
@@ -31,7 +32,7 @@ class Assignment:
         self._choice: Choice | None = None
         self._unfilled: set[int] = set()
         self._full: set[int] = set()
-        self._recognised: dict[int, dict[int, str]] = {}
+        self._recognised: dict[int, Recognised] = {}
         self._window_covers: dict[int, int] = {}
 
     def begin(self, starts: Mapping[int, Start], choice: Choice, steady_seconds: float) -> None:
@@ -86,16 +87,14 @@ class Assignment:
         progress = self._progress.get(partition)
         if progress is not None and max(offsets, default=-1) >= progress.position:
             progress.receipt_read(receipts_offset, max(offsets))
-            known = self._recognised.setdefault(partition, {})
-            first = progress.position
-            known.update((offset, key) for offset, key in zip(offsets, keys, strict=True) if offset >= first)
+            self._recognised.setdefault(partition, Recognised()).add(offsets, keys, progress.position)
 
     def take_recognised(self, partition: int, events: Sequence[Decoded]) -> list[Decoded]:
         """Those of the events that a receipt names. The key must agree: a topic that was made anew reuses offsets."""
         known = self._recognised.get(partition)
         if not known:
             return []
-        return [event for event in events if known.pop(event.offset, None) == event.key]
+        return [event for event in events if known.take(event.offset) == event.key]
 
     def window_filled(self, partition: int) -> None:
         """The partition's tail was read to its end."""

@@ -152,7 +152,7 @@ def main() -> int:
     """Plays them and says what struck; exits with 1 at a broken guarantee."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--schedules", type=int, default=12_500)
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other schedules")
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds, each for nine schedules")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-shrink", action="store_true", help="stop at the first failure as it is")
     arguments = parser.parse_args()
