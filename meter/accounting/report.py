@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from meter.accounting.offsets import Ends, Span
 from meter.accounting.usage import Comparison, Total
+from meter.pipeline.receipt import REPEAT
 
 SHOWN = 20
 """Spans and differences that are listed; JSON has all of them."""
@@ -47,7 +48,7 @@ class Findings:
     group: str
     partitions: Sequence[PartitionFindings]
     undebited: Mapping[str, int]
-    """Accepted, but nothing debited: by the provider's reason."""
+    """Accepted events whose receipt says that nothing was debited then: by the provider's reason."""
     accepted: Total
     """Accepted events and their units, once per key."""
     comparison: Comparison | None
@@ -75,6 +76,16 @@ class Findings:
     def overtaken(self) -> int:
         """Records whose receipt counts, and not their dead letter."""
         return sum(span.size for found in self.partitions for span in found.overtaken)
+
+    @property
+    def repeats(self) -> int:
+        """Accepted events that the provider had already: on debits its first answer counts, if it was not lost."""
+        return self.undebited.get(REPEAT, 0)
+
+    @property
+    def not_debited(self) -> Mapping[str, int]:
+        """Accepted, and surely nothing debited: by the provider's reason."""
+        return {reason: count for reason, count in self.undebited.items() if reason != REPEAT}
 
     @property
     def open(self) -> int:
@@ -131,7 +142,8 @@ class Findings:
             "skippedAtStart": self.skipped,
             "foreignReceipts": self.foreign_receipts,
             "expired": dict(self.expired),
-            "notDebited": dict(self.undebited),
+            "notDebited": dict(self.not_debited),
+            "repeats": self.repeats,
             "acceptedOncePerKey": self.accepted._asdict(),
             "provider": provider,
             "partitions": [found.as_json() for found in self.partitions],
@@ -149,8 +161,10 @@ class Findings:
         yield from self._spans()
         for topic, records in self.expired.items() if self.gaps else ():
             yield f"no longer kept in {topic}: {records:,} records; an end that only they named cannot be seen"
-        for reason, count in Counter(self.undebited).most_common():
+        for reason, count in Counter(self.not_debited).most_common():
             yield f"accepted but not debited: {count:,} {reason}"
+        if self.repeats:
+            yield f"accepted as repeats, which the provider had already: {self.repeats:,} (on debits its first answer counts)"
         if self.skipped:
             yield f"before the group's start (kafka.start_from = latest): {self.skipped:,}"
         if self.foreign_receipts:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from meter.accounting.letters import Letter, Place
-from meter.pipeline.receipt import ACCEPTED
+from meter.pipeline.receipt import ACCEPTED, REPEAT
 from meter.pipeline.settlement import CONFLICT
 
 
@@ -142,8 +142,7 @@ class Explanation:
             return f"in the dead letters: conflict: another event has its key{_redriven(asked)}"
         accepted, ends = self.accepted, [facts.end for facts in self.records]
         if accepted is not None:
-            debit = f", but nothing was debited: {accepted.undebited}" if accepted.undebited else ""
-            return f"billed: the provider's reference is {accepted.reference or '(none)'}{debit}"
+            return f"billed: the provider's reference is {accepted.reference or '(none)'}{_debit(accepted)}"
         if "duplicate" in ends:
             return "billed earlier: a receipt calls it a duplicate; the receipt of the original is no longer kept"
         if "not_yet_ended" in ends:
@@ -181,6 +180,12 @@ class Explanation:
             yield from _described("conflict" if facts.is_conflict else name, facts, self.content)
 
 
+def _debit(accepted: Receipted) -> str:
+    if accepted.undebited == REPEAT:
+        return "; it had the event already, and its first answer was lost"
+    return f", but nothing was debited: {accepted.undebited}" if accepted.undebited else ""
+
+
 def _redriven(facts: Facts) -> str:
     """That it went back, if it did; under which key, if that is another one."""
     if not facts.redriven:
@@ -196,7 +201,7 @@ def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:
     for one in facts.receipts:
         end = "accepted" if one.end == ACCEPTED else "duplicate"
         reference = f", reference {one.reference}" if one.reference else ""
-        undebited = f", not debited: {one.undebited}" if one.undebited else ""
+        undebited = f", not debited: {one.undebited}" if one.undebited not in ("", REPEAT) else ""
         at = _iso(one.at_seconds)
         yield f"          receipt {one.found}: {end} in batch {one.batch} at {at}{reference}{undebited}"
     for letter in facts.letters:

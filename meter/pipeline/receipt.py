@@ -11,6 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 VERSION = 1
+REPEAT = "duplicate"
+"""The provider's reason for debiting nothing when it had the event already: what was debited was so the first time."""
 ACCEPTED = "a"
 DUPLICATE = "d"
 

@@ -166,7 +166,10 @@ async def test_one_key_in_two_places_is_one_event() -> None:
     topics.receipt({1: ("a", "a")}, undebited={"0": "duplicate"})
     findings = await found(topics, Rows(row("a", 7)))
     assert findings.is_good
-    assert (findings.accepted, dict(findings.undebited)) == ((1, 7), {"duplicate": 1})
+    assert (findings.accepted, findings.not_debited, findings.repeats) == ((1, 7), {}, 1)
+    assert (
+        "accepted as repeats, which the provider had already: 1 (on debits its first answer counts)" in findings.lines()
+    )
 
 
 async def test_a_redriven_event_ends_in_both_of_its_places() -> None:

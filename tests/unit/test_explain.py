@@ -48,6 +48,18 @@ async def test_an_event_without_an_id_is_found_by_its_place() -> None:
     assert (await told(topics, key)).records == found.records
 
 
+async def test_a_repeat_is_not_called_undebited() -> None:
+    """The answer that said what was debited was lost: nobody can say that nothing was."""
+    topics = KeptTopics(committed=1)
+    topics.event("a")
+    topics.receipt({0: ("a", "a")}, undebited={"0": "duplicate"})
+    told_of = await told(topics, "a")
+    assert told_of.verdict() == (
+        "billed: the provider's reference is a; it had the event already, and its first answer was lost"
+    )
+    assert not any("not debited" in line for line in told_of.lines())
+
+
 async def test_a_dead_letter_and_its_redriven_self() -> None:
     """Two records of one event: the first ended in the dead letters, the second is not yet ended."""
     topics = KeptTopics(committed=1)
