@@ -164,7 +164,7 @@ class Findings:
         for reason, count in Counter(self.not_debited).most_common():
             yield f"accepted but not debited: {count:,} {reason}"
         if self.repeats:
-            yield f"accepted as repeats, which the provider had already: {self.repeats:,} (on debits its first answer counts)"
+            yield f"accepted as repeats, which the provider had: {self.repeats:,} (on debits its first answer counts)"
         if self.skipped:
             yield f"before the group's start (kafka.start_from = latest): {self.skipped:,}"
         if self.foreign_receipts:
