@@ -94,6 +94,8 @@ class LibraryChatter(logging.Filter):
         """Whether the record is written."""
         if record.name == "meter" or not isinstance(record.msg, str):
             return True
+        if record.name == "asyncio" and _is_forsaken_by_aiokafka(record):
+            return False
         if record.name.startswith("aiokafka"):
             if any(words in record.getMessage() for words in HARMLESS):
                 return False
@@ -106,6 +108,12 @@ class LibraryChatter(logging.Filter):
             self._said.clear()
         self._said[words] = record.created
         return True
+
+
+def _is_forsaken_by_aiokafka(record: logging.LogRecord) -> bool:
+    """It shields its requests from whoever no longer waits for them, and does not look at how they end."""
+    said = record.getMessage()
+    return "exception was never retrieved" in said and "/aiokafka/" in said
 
 
 class _Redaction:

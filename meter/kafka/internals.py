@@ -121,7 +121,14 @@ def unfinished_tasks(consumer: AIOKafkaConsumer) -> list[asyncio.Task[None]]:
 
 def give_up_unsent(producer: AIOKafkaProducer) -> None:
     """What a stopped producer could not deliver fails now; aiokafka would wait for it for ever."""
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001  # no public way
+    accumulator = producer._message_accumulator  # noqa: SLF001  # no public way
+    unsent = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001  # as above
+    accumulator._pending_batches.update(unsent)  # noqa: SLF001  # the end of one that was tried before takes it out there
+    accumulator.fail_all(ProducerClosed())
+    for batch in unsent:
+        waiting = batch._drain_waiter  # noqa: SLF001  # looked at, or asyncio complains that nobody has
+        if waiting.done() and not waiting.cancelled():
+            waiting.exception()
 
 
 def end_metadata_waits(client: AIOKafkaClient) -> None:

@@ -141,6 +141,17 @@ def test_a_library_that_repeats_itself_is_heard_once_a_minute() -> None:
     assert passes("meter", "event %s", "1", 1060.0)
 
 
+def test_requests_that_aiokafka_forsakes_are_not_told_at_length(configure: Configure) -> None:
+    """Nobody waits for them any more; what nobody looked at in our own code is heard."""
+    stream = configure(format="json")
+    words = "Task exception was never retrieved\nfuture: <Task finished coro=<f() done, defined at PATH:1>>"
+    for path in ("/site-packages/aiokafka/consumer/group_coordinator.py", "/meter/worker.py"):
+        said = words.replace("PATH", path)  # asyncio puts everything into the words, too
+        logging.getLogger("asyncio").error(said)
+    [line] = lines(stream)
+    assert "/meter/worker.py" in line["event"]
+
+
 def test_configuring_twice_does_not_double_the_lines(configure: Configure) -> None:
     """The last configuration is the only one."""
     first, second = configure(format="json"), configure(format="json")
