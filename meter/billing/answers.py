@@ -95,6 +95,8 @@ def _inserted(status: int, body: bytes, events_total: int, secret: str) -> Outco
 
 def _undebited(results: list[_Result], secret: str) -> dict[int, str]:
     debits = [result.creditDebit for result in results]
+    if not any(debits):
+        return {}
     undebited = {index: debit.reason for index, debit in enumerate(debits) if debit is not None and not debit.debited}
     # a thousand events have few different reasons, and those are almost always fit to be shown
     shown = {reason: one_line(reason, secret) for reason in set(undebited.values())}

@@ -115,7 +115,6 @@ class Dispatch:
                 self._in_flight[batch.name] = batch
                 for event in batch.events:
                     event.attempts += 1
-                    event.sent = True
                 return batch
         return None
 

@@ -59,9 +59,8 @@ class UsageEvent(msgspec.Struct, gc=False, eq=False):
     epoch: int  # the assignment in which it came
     # What happened to it so far; written by the machine alone.
     usage: Usage | None = None  # the counters in which its units are held
-    attempts: int = 0
-    sent: bool = False  # left for the provider at least once
-    unknown: bool = False  # and at least once nobody knows what became of it
+    attempts: int = 0  # how often it left for the provider
+    unknown: bool = False  # at least once nobody knows what became of it
 
 
 class InvalidEvent(msgspec.Struct, gc=False, eq=False):

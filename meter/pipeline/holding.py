@@ -5,7 +5,7 @@ held itself, until that event has ended, and takes its turn if it was not accept
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from meter.pipeline.event import UsageEvent
 
@@ -14,44 +14,46 @@ class Holding:
     """Keys on their way, across all partitions and assignments of this process."""
 
     def __init__(self) -> None:
-        self._originals: dict[str, UsageEvent] = {}
+        self._keys: set[str] = set()
         self._copies: dict[str, deque[UsageEvent]] = {}
 
     def __len__(self) -> int:
-        return len(self._originals)
+        return len(self._keys)
 
     def claim(self, events: Sequence[UsageEvent]) -> Sequence[UsageEvent]:
         """Those whose key is theirs now; the others wait as copies of the ones whose keys they are."""
-        by_key = {event.key: event for event in events}
-        if len(by_key) == len(events) and self._originals.keys().isdisjoint(by_key):
-            self._originals.update(by_key)
+        keys = {event.key for event in events}
+        if len(keys) == len(events) and self._keys.isdisjoint(keys):
+            self._keys |= keys
             return events
         owners = []
         for event in events:
-            if self._originals.setdefault(event.key, event) is event:
+            if event.key not in self._keys:
+                self._keys.add(event.key)
                 owners.append(event)
             else:
                 self._copies.setdefault(event.key, deque()).append(event)
         return owners
 
-    def settle(self, events: Iterable[UsageEvent]) -> list[tuple[UsageEvent, UsageEvent]]:
+    def settle(self, events: Sequence[UsageEvent]) -> list[tuple[UsageEvent, UsageEvent]]:
         """These were accepted: their keys are free, and copies waited for some of them, as pairs (event, copy)."""
-        for event in events:
-            del self._originals[event.key]
+        left = len(self._keys) - len(events)
+        self._keys.difference_update([event.key for event in events])
+        if len(self._keys) != left:
+            raise ValueError("an event ended whose key was not its own")
         if not self._copies:
             return []
         return [(event, copy) for event in events for copy in self._copies.pop(event.key, ())]
 
     def give_up(self, key: str) -> UsageEvent | None:
         """The key's event ended otherwise: the copy whose turn it is now, if one waits."""
-        del self._originals[key]
         copies = self._copies.get(key)
         if not copies:
+            self._keys.remove(key)
             return None
         event = copies.popleft()
         if not copies:
             del self._copies[key]
-        self._originals[key] = event
         return event
 
     def forget_copies(self, epochs: frozenset[int]) -> None:

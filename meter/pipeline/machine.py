@@ -306,12 +306,12 @@ class Machine:
     def _give_up(self, events: Iterable[UsageEvent], now: Now) -> None:
         """These events end unaccepted: their keys are free, and a waiting copy takes its turn."""
         for event in events:
-            self.usage.leave_all((event,), sent=event.sent)
+            self.usage.leave_all((event,), sent=event.attempts > 0)
             copy = self._holding.give_up(event.key)
             if copy is not None:
                 self._take_turn([copy], now)
 
-    def _settle_copies(self, accepted: Iterable[UsageEvent], now: Now) -> None:
+    def _settle_copies(self, accepted: Sequence[UsageEvent], now: Now) -> None:
         """Copies that waited for these events are duplicates now, or conflicts."""
         for event, copy in self._holding.settle(accepted):
             copies: list[UsageEvent] = []

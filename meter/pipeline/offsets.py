@@ -5,7 +5,8 @@ It never goes back. Offsets that ended above it are remembered until it passes t
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import islice
 
 
 class Progress:
@@ -34,13 +35,17 @@ class Progress:
         """The consumer stands here, past markers and gaps in which there was no record to handle."""
         self.position = max(self.position, position)
 
-    def end(self, offsets: Iterable[int], steady_seconds: float) -> None:
+    def end(self, offsets: Sequence[int], steady_seconds: float) -> None:
         """These held offsets have ended, each for the first time."""
         ended, order = self._ended, self._order
         nothing_waited, before = not ended, len(order)
-        ended.update(offsets)
-        while order and order[0] in ended:
-            ended.discard(order.popleft())
+        if nothing_waited and list(islice(order, len(offsets))) == offsets:  # as most do: in order, none behind another
+            for _ in offsets:
+                order.popleft()
+        else:
+            ended.update(offsets)
+            while order and order[0] in ended:
+                ended.discard(order.popleft())
         if nothing_waited or len(order) != before:
             self._moved_at = steady_seconds
 

@@ -121,13 +121,12 @@ MUTATIONS = (
     Mutation(
         "keys in flight are forgotten on revocation",
         (
-            Edit("holding.py", "del self._originals[key]", "self._originals.pop(key, None)"),
-            Edit("holding.py", "del self._originals[event.key]", "self._originals.pop(event.key, None)"),
+            Edit("holding.py", "self._keys.remove(key)", "self._keys.discard(key)"),
+            Edit("holding.py", "        if len(self._keys) != left:\n", "        if False:\n"),
             Edit(
                 "holding.py",
                 "        for key in list(self._copies):",
-                "        self._originals = {k: e for k, e in self._originals.items() if e.epoch not in epochs}\n"
-                "        for key in list(self._copies):",
+                "        self._keys.clear()\n        for key in list(self._copies):",
             ),
         ),
     ),
@@ -173,7 +172,7 @@ MUTATIONS = (
         "a waiting copy is swallowed when its original is rejected",
         "machine.py",
         "            if copy is not None:\n",
-        "            if copy is not None and not event.sent:\n",
+        "            if copy is not None and not event.attempts:\n",
     ),
     _one(
         "receipts of an older assignment are dropped",
@@ -190,7 +189,10 @@ MUTATIONS = (
     ),
     _one("a conflict frees the key of the event that was billed", "settlement.py", " and self.reason != CONFLICT", ""),
     _one(
-        "released units stay pending", "machine.py", "            self.usage.leave_all((event,), sent=event.sent)\n", ""
+        "released units stay pending",
+        "machine.py",
+        "            self.usage.leave_all((event,), sent=event.attempts > 0)\n",
+        "",
     ),
     _one(
         "a wake-up is due already",
