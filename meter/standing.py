@@ -13,6 +13,7 @@ from meter.pipeline.machine import Machine
 from meter.worker import Worker
 
 MAX_POISON_SHOWN = 20
+MAX_REFUSED_SHOWN = 20
 STALLED_LOOP_SECONDS = 10.0
 """The worker asks the machine at least once a second; so much later its task is gone or blocked."""
 
@@ -88,6 +89,7 @@ class Standing:
                 "detail": gate.detail,
                 "in_flight_limit": gate.limit(),
                 "poison": [_origin(event) for event in self._machine.poison()[:MAX_POISON_SHOWN]],
+                "refused": self._refused(),
             },
             "batches": dict(self._machine.counts.batches),
             "units_accepted": self._machine.counts.units_accepted,
@@ -168,6 +170,15 @@ class Standing:
         if moved != self._moved_before:
             self._moved_before, self._client_suspected = moved, False
         return moved
+
+    def _refused(self) -> dict[str, Any]:
+        """Events that wait because the provider refused them: how many, and what it said to the first."""
+        waiting = self._machine.refusals.waiting()
+        first = [
+            {"origin": _origin(one.event), "reason": one.reason, "detail": one.detail}
+            for one in waiting[:MAX_REFUSED_SHOWN]
+        ]
+        return {"events": len(waiting), "first": first}
 
     def _filling_trouble(self) -> str:
         waits = {} if self.worker is None else self.worker.membership.filling_waits

@@ -21,7 +21,7 @@ REFUSALS = ("rejected", "too_large", "unknown_customer")
 
 def park(
     origins: Annotated[
-        list[str] | None, typer.Argument(metavar="ORIGIN", help="topic:partition:offset of held events.")
+        list[str] | None, typer.Argument(metavar="ORIGIN", help="[topic:]partition:offset of held events.")
     ] = None,
     reason: Annotated[
         list[str] | None, typer.Option("--reason", help=f"Held events refused as one of: {', '.join(REFUSALS)}.")
@@ -43,24 +43,14 @@ def park(
     events leave afterwards, unless they were accepted. Each replica parks what it holds itself; what may be with
     others is said.
     """
-    from meter.accounting.letters import place_of
-
     _check(origins or [], reason or [], customer or [], all_refused=all_refused, at=at or [])
-    wanted = {
-        "origins": origins or [],
-        "reasons": reason or [],
-        "customers": customer or [],
-        "allRefused": all_refused,
-    }
     settings = read_settings(config)
-    for origin in origins or ():
-        place = place_of(origin)
-        if place is None or place.topic != settings.kafka.topic:
-            raise UserMistake(f"{origin!r} is no ORIGIN: {settings.kafka.topic}:partition:offset")
+    origins = whole_origins(origins or [], settings.kafka.topic)
+    wanted = {"origins": origins, "reasons": reason or [], "customers": customer or [], "allRefused": all_refused}
     answers = _ask(settings, at or [], wanted)
     parked, waiting = (sum(answer[name] for answer in answers) for name in ("parked", "waiting"))
     asked = {partition for answer in answers for partition in answer.get("partitions", ())}
-    elsewhere, trouble = _elsewhere(settings.kafka, asked, origins or [])
+    elsewhere, trouble = _elsewhere(settings.kafka, asked, origins)
     if as_json:
         others = [{"replica": one.name, "host": one.host, "partitions": one.partitions} for one in elsewhere]
         typer.echo(json.dumps({"parked": parked, "waiting": waiting, "elsewhere": others}))
@@ -73,6 +63,18 @@ def park(
     if origins and not parked + waiting:
         where = "held by another replica" if elsewhere or trouble else "not read yet"
         raise CommandFailed(f"none of them can be parked here: ended, {where}, or copies that wait for their original")
+
+
+def whole_origins(origins: Sequence[str], topic: str) -> list[str]:
+    """As `topic:partition:offset`, where `meter status` leaves the topic out; raises `UserMistake`."""
+    from meter.accounting.letters import place_of
+
+    whole = [f"{topic}:{text}" if re.fullmatch("[0-9]+:[0-9]+", text) else text for text in origins]
+    for origin in whole:
+        place = place_of(origin)
+        if place is None or place.topic != topic:
+            raise UserMistake(f"{origin!r} is no ORIGIN: {topic}:partition:offset, or partition:offset")
+    return whole
 
 
 def described(elsewhere: "Iterable[Member]") -> Iterable[str]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 EVENT_ENDS = ("accepted", "duplicate", "dead_lettered", "released", "held")
+REFUSED_SHOWN = 3
 COLUMNS = ("partition", "position", "committed", "end", "lag")
 
 
@@ -21,6 +22,7 @@ def _lines(address: str, answer: Mapping[str, Any], consumed_per_second: float |
     for reason in answer.get("reasons") or []:
         yield Text(f"  because {reason}", style="yellow")
     yield Text(f"billing  {_billing(answer.get('billing') or {})}")
+    yield from refused_lines((answer.get("billing") or {}).get("refused") or {})
     rate = "" if consumed_per_second is None else f"  ({consumed_per_second:,.0f} a second)"
     yield Text(f"events   {invariant(answer.get('events') or {})}{rate}")
     for name, key in (("batches", "batches"), ("dead", "dead_lettered"), ("undebited", "not_debited")):
@@ -33,6 +35,17 @@ def _lines(address: str, answer: Mapping[str, Any], consumed_per_second: float |
 def _billing(billing: Mapping[str, Any]) -> str:
     why = ": ".join(str(billing[key]) for key in ("reason", "detail") if billing.get(key))
     return f"{billing.get('state', 'unknown')}" + (f" ({why})" if why else "")
+
+
+def refused_lines(refused: Mapping[str, Any]) -> Iterator[Text]:
+    """By `partition:offset`, as `meter dead-letters park` takes it."""
+    count, first = int(refused.get("events") or 0), list(refused.get("first") or [])
+    if count:
+        yield Text(f"refused  {count:,} held until another event is accepted, or they are parked:", style="yellow")
+    for one in first[:REFUSED_SHOWN]:
+        yield Text(f"  {one.get('origin')}  {one.get('reason')}: {one.get('detail')}")
+    if count > REFUSED_SHOWN:
+        yield Text(f"  and {count - REFUSED_SHOWN:,} more")
 
 
 def invariant(events: Mapping[str, Any]) -> str:

@@ -38,8 +38,8 @@ class Machine:
         self.commits = Commits(options.lease_seconds)
         self._options = options
         self._holding = Holding()
-        refusals = Refusals(options.unknown_customer_wait_seconds)
-        self._dispatch = Dispatch(options.batch, self.gate, refusals, self.assignment.epochs, chance, options.name)
+        self.refusals = Refusals(options.unknown_customer_wait_seconds)
+        self._dispatch = Dispatch(options.batch, self.gate, self.refusals, self.assignment.epochs, chance, options.name)
         self._settlement = Settlement(options.owner, options.batch.max_age_seconds, chance, options.name)
         self._cluster_id = ""
         self._is_handing_over = False

@@ -11,7 +11,8 @@ from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import letter_filter
 from meter.cli.limits import described
 from meter.cli.moments import span_of
-from meter.cli.status_page import invariant
+from meter.cli.park import whole_origins
+from meter.cli.status_page import invariant, refused_lines
 from meter.errors import UserMistake
 
 
@@ -69,3 +70,24 @@ def test_whoever_interrupts_is_told_how_to_go_on(capsys: pytest.CaptureFixture[s
     with pytest.raises(KeyboardInterrupt), going_on_by("run it again"):
         raise KeyboardInterrupt
     assert capsys.readouterr() == ("", "interrupted; run it again\n")
+
+
+def test_what_was_refused_is_shown_with_its_place_and_the_providers_words() -> None:
+    """So that an operator knows what would be parked, and by which name."""
+    first = [{"origin": f"0:{offset}", "reason": "rejected", "detail": "no"} for offset in range(4)]
+    shown = [str(line) for line in refused_lines({"events": 7, "first": first})]
+    assert shown == [
+        "refused  7 held until another event is accepted, or they are parked:",
+        *(f"  0:{offset}  rejected: no" for offset in range(3)),
+        "  and 4 more",
+    ]
+    assert list(refused_lines({"events": 0, "first": []})) == []
+    assert list(refused_lines({})) == []
+
+
+def test_an_origin_to_park_may_leave_out_the_topic() -> None:
+    """`meter status` does; another topic's is a mistake."""
+    assert whole_origins(["3:41", "t:0:1"], "t") == ["t:3:41", "t:0:1"]
+    for wrong in ("other:0:1", "3", "t:3", "order-17"):
+        with pytest.raises(UserMistake, match="is no ORIGIN: t:partition:offset"):
+            whole_origins([wrong], "t")

@@ -54,7 +54,10 @@ def test_status_is_what_the_interface_promises() -> None:
         {"partition": 0, "position": 3, "committed": 3, "end": 5, "lag": 2},
         {"partition": 1, "position": 0, "committed": 0, "end": None, "lag": None},
     ]
-    assert status["billing"] == {"state": "ok", "reason": None, "detail": "", "in_flight_limit": 4, "poison": []}
+    assert status["billing"] == {
+        "state": "ok", "reason": None, "detail": "", "in_flight_limit": 4, "poison": [],
+        "refused": {"events": 0, "first": []},
+    }  # fmt: skip
     assert (status["ready"], status["reasons"]) == (True, [])
 
 
@@ -202,6 +205,8 @@ def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() 
     replica.driver.feed(0, *records(0, 1))
     replica.driver.pass_time(1.0)
     replica.driver.answer(Rejected({0: "no"}, "no"))
+    refused = replica.standing.status()["billing"]["refused"]
+    assert refused == {"events": 1, "first": [{"origin": "0:0", "reason": "rejected", "detail": "no"}]}
     replica.pass_time(3600.0)
     assert replica.standing.alive()
     assert replica.reasons() == []
