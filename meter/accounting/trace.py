@@ -44,7 +44,8 @@ class Content(NamedTuple):
     units: int
 
     def __str__(self) -> str:
-        return f"{self.units:,} units of {self.product or '(no product)'} for {self.customer}"
+        units = "1 unit" if self.units == 1 else f"{self.units:,} units"
+        return f"{units} of {self.product or '(no product)'} for {self.customer}"
 
 
 class Redriven(NamedTuple):

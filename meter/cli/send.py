@@ -52,7 +52,8 @@ def send(
         if found.broken and not skip_broken:
             raise UserMistake(f"nothing was sent; mend the lines, or send the other {found.good:,} with --skip-broken")
         sent, seconds = _send(kafka, lines, found.good, per_second)
-    typer.echo(f"sent {sent:,} events to {kafka.topic} in {seconds:.1f} s{_notes(found, file)}")
+    events = "event" if sent == 1 else "events"
+    typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{_notes(found, file)}")
 
 
 def _name(file: str) -> str:

@@ -65,6 +65,6 @@ async def test_the_line_to_pipe_sends_an_event_that_meter_bills(broker: Broker, 
     """Without a program: `echo ... | meter send -`."""
     name = await topic(partitions=1)
     line = example(r"^echo '([^']+)' \| \.venv/bin/meter send -$")
-    assert "sent 1 events" in run([sys.executable, "-m", "meter", "send", "-"], broker, name, line)
+    assert "sent 1 event to" in run([sys.executable, "-m", "meter", "send", "-"], broker, name, line)
     key, event = await only_event(broker, name)
     assert (key, event.product) == (b"cus_A1B2C3D4", "prd_P9Q0R1S2")
