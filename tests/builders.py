@@ -15,6 +15,7 @@ from meter.pipeline.receipt import Owner, Receipt
 from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Choice, Committed, Start, decode_note
+from meter.pipeline.usage import Usage
 from tests.records import NOW_SECONDS, FakeRecord, as_json
 
 OWNER = Owner("meter", "http://provider", "sandbox")
@@ -22,6 +23,17 @@ CHOICE = Choice("earliest", NOW_SECONDS, 4)
 TIMEOUT = TryAgain("timeout", outcome_unknown=True)
 BUSY = TryAgain("503", outcome_unknown=False)
 REJECTED = Rejected({}, "validation failed")
+
+
+@dataclass(eq=False)
+class Counted:
+    """As much of an event as pending usage looks at."""
+
+    customer: str = "cus_1"
+    product: str = "prd_1"
+    units: int = 1
+    counts: bool = True
+    usage: Usage | None = None
 
 
 class Most:

@@ -160,7 +160,7 @@ class Machine:
 
     def _take_turn(self, events: Sequence[UsageEvent], now: Now) -> None:
         """These events own their keys now and are to be billed."""
-        self.usage.hold_all(events)
+        self.usage.hold(events)
         self._dispatch.add(events, now.steady_seconds)
 
     def _copy_of(self, digest: int, event: UsageEvent, copies: list[UsageEvent]) -> None:
@@ -189,7 +189,7 @@ class Machine:
         self.counts.accepted += self._end(receipt.partition, accepted, now)
         self.counts.duplicate += self._end(receipt.partition, copies, now)
         self.counts.units_accepted += sum([event.units for event in accepted])
-        self.usage.leave_all(accepted, sent=True)
+        self.usage.leave(accepted, sent=True)
         self._settle_copies(accepted, now)
 
     def receipt_failed(self, number: int, now: Now) -> None:
@@ -306,7 +306,7 @@ class Machine:
     def _give_up(self, events: Iterable[UsageEvent], now: Now) -> None:
         """These events end unaccepted: their keys are free, and a waiting copy takes its turn."""
         for event in events:
-            self.usage.leave_all((event,), sent=event.attempts > 0)
+            self.usage.leave((event,), sent=event.attempts > 0)
             copy = self._holding.give_up(event.key)
             if copy is not None:
                 self._take_turn([copy], now)

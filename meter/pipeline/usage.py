@@ -105,7 +105,7 @@ class PendingUsage:
         """Counters in memory, those at rest included."""
         return sum(map(len, self._customers.values()))
 
-    def hold_all(self, events: Iterable[CountedEvent]) -> None:
+    def hold(self, events: Iterable[CountedEvent]) -> None:
         """These events are held from now on; only those that count are counted."""
         customers = self._customers
         for event in events:
@@ -113,7 +113,7 @@ class PendingUsage:
                 usage = event.usage = customers[event.customer][event.product]
                 usage.held += event.units
 
-    def leave_all(self, events: Iterable[CountedEvent], *, sent: bool) -> None:
+    def leave(self, events: Iterable[CountedEvent], *, sent: bool) -> None:
         """These events are held no longer; `sent`: each of them left for the provider at least once.
 
         After an unknown outcome call it no earlier than the provider can still be inserting (2 s): a snapshot
@@ -131,24 +131,6 @@ class PendingUsage:
                 if not (usage.held or usage.rests):
                     usage.rests = True
                     self._resting.append((event.customer, event.product, usage))
-        self._forget_rested()
-
-    def hold(self, customer: str, product: str, units: int) -> None:
-        """`units` of one event that counts are held from now on."""
-        self._customers[customer][product].held += units
-
-    def leave(self, customer: str, product: str, units: int, *, sent: bool) -> None:
-        """As `leave_all`, for one event that counts."""
-        usage = self._customers[customer][product]
-        if usage.held < units:
-            raise ValueError("units left that were never held")
-        usage.held -= units
-        if sent:
-            usage.sent += units
-            usage.last_sent = self.serial
-        if not (usage.held or usage.rests):
-            usage.rests = True
-            self._resting.append((customer, product, usage))
         self._forget_rested()
 
     def pin(self, customer: str) -> Pin:

@@ -18,6 +18,7 @@ from meter.clock import Now
 from meter.limits import Answer, LimitsCache, Question
 from meter.pipeline.usage import PendingUsage
 from meter.settings import LimitsSettings
+from tests.builders import Counted
 
 CUSTOMER = "cus_1"
 PRICES = {"prepaid_10": 10, "prepaid_3": 3}  # these two draw on the same credits
@@ -25,11 +26,9 @@ PRODUCTS = ["limited", *PRICES]
 
 
 @dataclass(eq=False)
-class Event:
+class Event(Counted):
     """One event on its way."""
 
-    product: str
-    units: int
     is_inserted: bool = False
 
 
@@ -98,15 +97,16 @@ class Limits(RuleBasedStateMachine):
 
     @rule(product=st.sampled_from(PRODUCTS), units=st.integers(0, 6))
     def hold(self, product: str, units: int) -> None:
-        self.usage.hold(CUSTOMER, product, units)
-        self.held.append(Event(product, units))
+        event = Event(CUSTOMER, product, units)
+        self.usage.hold([event])
+        self.held.append(event)
 
     @rule(product=st.sampled_from(PRODUCTS), units=st.integers(1, 6))
     def bill(self, product: str, units: int) -> None:
-        event = Event(product, units)
-        self.usage.hold(CUSTOMER, product, units)
+        event = Event(CUSTOMER, product, units)
+        self.usage.hold([event])
         self.provider.insert(event)
-        self.usage.leave(CUSTOMER, product, units, sent=True)
+        self.usage.leave([event], sent=True)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -119,7 +119,7 @@ class Limits(RuleBasedStateMachine):
     @rule(data=st.data(), was_sent=st.booleans())
     def leave(self, data: st.DataObject, was_sent: bool) -> None:
         event = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        self.usage.leave(CUSTOMER, event.product, event.units, sent=was_sent or event.is_inserted)
+        self.usage.leave([event], sent=was_sent or event.is_inserted)
 
     @rule(product=st.sampled_from(PRODUCTS), is_alone=st.sampled_from([False, False, False, True]))
     def ask(self, product: str, is_alone: bool) -> None:
@@ -170,8 +170,7 @@ class Limits(RuleBasedStateMachine):
         self.provider.is_gone = True
         for request in self.provider.waiting:
             self._respond(request, is_away=True)
-        for event in self.held:
-            self.usage.leave(CUSTOMER, event.product, event.units, sent=True)
+        self.usage.leave(self.held, sent=True)
         self.time.seconds += 1000
         self.loop.run_until_complete(self._forget_expired())
         self.loop.run_until_complete(self.cache.close())

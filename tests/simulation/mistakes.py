@@ -43,8 +43,8 @@ MUTATIONS = (
     _one(
         "remember ids at buffering",
         "machine.py",
-        "        self.usage.hold_all(events)",
-        "        self.usage.hold_all(events)\n"
+        "        self.usage.hold(events)",
+        "        self.usage.hold(events)\n"
         "        self.window.remember([e.key for e in events], [e.digest for e in events], now.wall_seconds)",
     ),
     _one("forget the epoch", "assignment.py", " if event.epoch == progress.epoch]", "]"),
@@ -191,7 +191,7 @@ MUTATIONS = (
     _one(
         "released units stay pending",
         "machine.py",
-        "            self.usage.leave_all((event,), sent=event.attempts > 0)\n",
+        "            self.usage.leave((event,), sent=event.attempts > 0)\n",
         "",
     ),
     _one(

@@ -13,6 +13,7 @@ from meter.billing.limits_outcome import (
 )
 from meter.pipeline.outcome import Refusal
 from meter.settings import LimitsSettings
+from tests.builders import Counted
 from tests.limits_setup import ASK, AWAY, Setup, meter, nothing_is_kept, prepaid, units
 
 
@@ -20,7 +21,7 @@ async def test_an_answer_is_the_providers_minus_what_is_pending() -> None:
     """Every other field goes through; `meter` says how it was reckoned."""
     setup = Setup()
     setup.provider.answers["prd_1"] = units(10, meterName="requests", plans=[{"reference": "pln_1"}])
-    setup.usage.hold("cus_1", "prd_1", 4)
+    setup.usage.hold([Counted("cus_1", "prd_1", 4)])
     answer = await setup.cache.answer(ASK)
     assert answer.body == {
         "withinLimits": True,
@@ -41,7 +42,7 @@ async def test_when_pending_usage_eats_the_rest_the_customer_is_blocked(held: in
     """Never below 0."""
     setup = Setup()
     setup.provider.answers["prd_1"] = units(10)
-    setup.usage.hold("cus_1", "prd_1", held)
+    setup.usage.hold([Counted("cus_1", "prd_1", held)])
     answer = await setup.cache.answer(ASK)
     assert (answer.body["withinLimits"], answer.body["remaining"]) == (False, 0)
 
@@ -50,7 +51,7 @@ async def test_unlimited_is_never_counted_down() -> None:
     """T5: 999999 stays, whatever is pending."""
     setup = Setup()
     setup.provider.answers["prd_1"] = units(999_999)
-    setup.usage.hold("cus_1", "prd_1", 2_000_000)
+    setup.usage.hold([Counted("cus_1", "prd_1", 2_000_000)])
     answer = await setup.cache.answer(ASK)
     assert (answer.body["withinLimits"], answer.body["remaining"]) == (True, 999_999)
 
@@ -59,7 +60,7 @@ async def test_what_the_provider_blocks_stays_as_it_says() -> None:
     """`remaining` below 0 is the provider's to say."""
     setup = Setup()
     setup.provider.answers["prd_1"] = units(-3, activationRequired=True)
-    setup.usage.hold("cus_1", "prd_1", 1)
+    setup.usage.hold([Counted("cus_1", "prd_1", 1)])
     answer = await setup.cache.answer(ASK)
     assert (answer.body["withinLimits"], answer.body["remaining"], answer.body["activationRequired"]) == (
         False,
@@ -73,7 +74,7 @@ async def test_a_snapshot_is_used_again_while_it_is_fresh_and_still_counts_down(
     setup = Setup()
     setup.provider.answers["prd_1"] = units(10)
     assert await setup.remaining() == 10
-    setup.usage.hold("cus_1", "prd_1", 3)
+    setup.usage.hold([Counted("cus_1", "prd_1", 3)])
     setup.time.seconds += 10
     assert await setup.remaining() == 7
     assert (len(setup.provider.asked), setup.seen) == (1, ["fresh", "cached"])
@@ -84,8 +85,9 @@ async def test_after_the_ttl_the_provider_is_asked_again() -> None:
     setup = Setup()
     setup.provider.answers["prd_1"] = units(10)
     await setup.remaining()
-    setup.usage.hold("cus_1", "prd_1", 3)
-    setup.usage.leave("cus_1", "prd_1", 3, sent=True)
+    events = [Counted("cus_1", "prd_1", 3)]
+    setup.usage.hold(events)
+    setup.usage.leave(events, sent=True)
     assert await setup.remaining() == 7
     setup.provider.answers["prd_1"] = units(7)
     setup.time.seconds += 10.1
@@ -100,8 +102,9 @@ async def test_units_sent_while_a_request_runs_stay_pending() -> None:
     setup.provider.open.clear()
     asking = asyncio.create_task(setup.cache.answer(ASK))
     await setup.provider.arrived.wait()
-    setup.usage.hold("cus_1", "prd_1", 10)
-    setup.usage.leave("cus_1", "prd_1", 10, sent=True)
+    events = [Counted("cus_1", "prd_1", 10)]
+    setup.usage.hold(events)
+    setup.usage.leave(events, sent=True)
     setup.provider.open.set()
     assert (await asking).body["remaining"] == 0
 
@@ -137,7 +140,7 @@ async def test_while_the_provider_is_away_an_older_answer_serves_and_says_so(tro
     setup.provider.answers["prd_1"] = units(10)
     await setup.remaining()
     setup.provider.answers["prd_1"] = trouble
-    setup.usage.hold("cus_1", "prd_1", 2)
+    setup.usage.hold([Counted("cus_1", "prd_1", 2)])
     setup.time.seconds += 60
     answer = await setup.cache.answer(ASK)
     assert (answer.body["remaining"], answer.source) == (8, "stale")
@@ -163,7 +166,7 @@ async def test_nobody_waits_long_for_a_slow_provider_when_an_older_answer_is_at_
 async def test_with_nothing_to_go_by_the_policy_answers(policy: str, allowed: bool) -> None:
     """It promises nothing: `remaining` is 0 either way, and it says so."""
     setup = Setup(settings=LimitsSettings.model_validate({"on_unavailable": policy}))
-    setup.usage.hold("cus_1", "prd_1", 2)
+    setup.usage.hold([Counted("cus_1", "prd_1", 2)])
     answer = await setup.cache.answer(ASK)
     assert (answer.status, answer.body["withinLimits"], answer.body["remaining"]) == (200, allowed, 0)
     assert meter(answer) == {"pendingUnits": 2, "providerRemaining": None, "asOf": None, "source": "policy"}
@@ -226,8 +229,8 @@ async def test_credits_are_the_customers_and_every_product_draws_on_them() -> No
     """T3: held usage of product A counts when B is asked, at A's price, which is looked up first."""
     setup = Setup()
     setup.provider.answers |= {"prd_1": prepaid(1000, 100), "prd_2": prepaid(1000, 10)}
-    setup.usage.hold("cus_1", "prd_2", 25)
-    setup.usage.hold("cus_1", "prd_1", 1)
+    setup.usage.hold([Counted("cus_1", "prd_2", 25)])
+    setup.usage.hold([Counted("cus_1", "prd_1", 1)])
     answer = await setup.cache.answer(ASK)
     assert answer.body["remaining"] == 6  # (1000 - 25*10 - 1*100) // 100
     assert meter(answer)["pendingUnits"] == 1
@@ -244,7 +247,7 @@ async def test_usage_that_takes_no_credits_leaves_them_alone() -> None:
         "prd_3": LimitsNotFound("Product not found"),
     }
     for product in ("prd_2", "prd_3", ""):
-        setup.usage.hold("cus_1", product, 3)
+        setup.usage.hold([Counted("cus_1", product, 3)])
     assert await setup.remaining() == 10
     await setup.remaining()
     assert len(setup.provider.asked) == 3
@@ -254,7 +257,7 @@ async def test_while_a_price_is_not_to_be_had_the_policy_answers() -> None:
     """Nothing is promised from credits that usage at an unknown price may have taken."""
     setup = Setup()
     setup.provider.answers["prd_1"] = prepaid(1000, 100)
-    setup.usage.hold("cus_1", "prd_2", 1)
+    setup.usage.hold([Counted("cus_1", "prd_2", 1)])
     assert (await setup.cache.answer(ASK)).source == "policy"
     setup.provider.answers["prd_2"] = prepaid(1000, 50)
     assert await setup.remaining() == 9
