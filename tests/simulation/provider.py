@@ -51,7 +51,8 @@ class Provider:
     late: list[tuple[float, Request]] = field(default_factory=list)
     uncertain: dict[str, float] = field(default_factory=dict)
     together: dict[UsageEvent, frozenset[UsageEvent]] = field(default_factory=dict)
-    refused_at: dict[str, float] = field(default_factory=dict)
+    refused_at: dict[tuple[int, str], float] = field(default_factory=dict)
+    """When each member was last refused each key: one that wakes up judges by what it has heard itself."""
     accepted_from: float = float("-inf")  # the latest start of a request that was accepted
 
     def receive(self, member: int, batch: Batch, now: float) -> None:
@@ -105,7 +106,7 @@ class Provider:
         return min((when for when, _ in self.late), default=float("inf"))
 
     def _refuse(self, request: Request, outcome: Outcome, now: float) -> Outcome:
-        self.refused_at.update(dict.fromkeys(request.keys, now))
+        self.refused_at.update({(request.member, key): now for key in request.keys})
         return outcome
 
     def _insert(self, request: Request) -> Accepted:

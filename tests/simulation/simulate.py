@@ -25,6 +25,7 @@ FOUND = Path(__file__).parent / "found"
 MIN_EVENTS = 200
 MIN_FAULTS = 10
 MIN_FAULT_KINDS = 4
+NOTHING: Step = (0, 0, 0)
 AT_A_TIME = 9
 """From the tenth on Hypothesis draws mostly near copies of the schedule before: these begin afresh."""
 WEIGHED_KINDS = (*range(KINDS + 1), *range(1, 6))
@@ -114,11 +115,14 @@ def _is_hard(world: World) -> bool:
     return faults.total() >= MIN_FAULTS and len(faults) >= MIN_FAULT_KINDS
 
 
-def keep(case: Case) -> Path:
-    """Writes the case where the tests find it, without the steps that do nothing; its path."""
-    kept = case._replace(schedule=[step for step in case.schedule if step[0]])
-    text = json.dumps(kept._asdict())
-    path = FOUND / f"{sha256(text.encode()).hexdigest()[:12]}.json"
+def keep(case: Case, folder: Path = FOUND) -> Path:
+    """Writes the case where the tests find it, without the steps that do nothing; its path.
+
+    Each step has its number before it: chance in a step depends on that.
+    """
+    numbered = [(number, *step) for number, step in enumerate(case.schedule) if step[0]]
+    text = json.dumps({"seed": case.seed, "members": case.members, "schedule": numbered})
+    path = folder / f"{sha256(text.encode()).hexdigest()[:12]}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text + "\n")
     return path
@@ -127,7 +131,9 @@ def keep(case: Case) -> Path:
 def load(path: Path) -> Case:
     """A case that `keep` has written."""
     fields = json.loads(path.read_text())
-    return Case(fields["seed"], fields["members"], [(kind, a, b) for kind, a, b in fields["schedule"]])
+    steps_by_number = {number: (kind, a, b) for number, kind, a, b in fields["schedule"]}
+    schedule = [steps_by_number.get(number, NOTHING) for number in range(max(steps_by_number) + 1)]
+    return Case(fields["seed"], fields["members"], schedule)
 
 
 def simulate_all(first_seed: int, number: int, processes: int, *, shrink: bool) -> Played:

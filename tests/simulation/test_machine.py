@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.simulate import FOUND, load, run, simulate_all
+from tests.simulation.simulate import FOUND, NOTHING, Case, keep, load, run, simulate_all
 
 RARE_AND_DEAR = {
     "commit: lost",
@@ -29,3 +29,9 @@ def test_whatever_happens_every_event_is_billed_once_or_parked() -> None:
 def test_a_schedule_that_once_broke_a_guarantee_keeps_them_all(path: Path) -> None:
     """What the simulation has found stays found."""
     run(load(path))
+
+
+def test_a_schedule_that_is_kept_is_the_one_that_was_found(tmp_path: Path) -> None:
+    """Each step at its place, or chance would strike differently in it."""
+    found = Case(7, 3, [NOTHING, (3, 1, 2), NOTHING, NOTHING, (70, 0, 0)])
+    assert load(keep(found, tmp_path)) == found

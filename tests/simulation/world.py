@@ -192,7 +192,7 @@ class World:
         member.writes.extend(actions.receipts)
         for letter in actions.dead_letters:
             if not letter.failures:  # when it is decided: before it is written somebody else may be refused the event
-                self._check_fault(letter)
+                self._check_fault(member, letter)
         member.writes.extend(actions.dead_letters)
         if actions.commit:
             assert member.commit is None, "two commits outstanding"
@@ -211,10 +211,10 @@ class World:
 
     # Inside
 
-    def _check_fault(self, write: DeadLetterWrite) -> None:
+    def _check_fault(self, member: Member, write: DeadLetterWrite) -> None:
         """Invariant 7: by itself a refused event is parked only after another was accepted in a later request."""
         if write.reason == "rejected" and not write.detail.endswith("(parked by an operator)"):
-            evidence = self.provider.accepted_from > self.provider.refused_at[write.event.key]
+            evidence = self.provider.accepted_from > self.provider.refused_at[member.number, write.event.key]
             assert evidence, "parked, and nobody knows whether the provider is well"
 
     def _next_moment(self) -> float:
