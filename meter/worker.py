@@ -27,6 +27,8 @@ POLL_TIMEOUT_SECONDS = 0.1
 SHORTEST_WAIT_SECONDS = 0.002
 LONGEST_WAIT_SECONDS = 1.0
 POSITIONS_EVERY_SECONDS = 1.0
+UNCOMMITTED_SECONDS = 30.0
+"""Longer than a rebalance or a broker's restart keeps commits waiting; the lease is over by then."""
 
 
 class Worker:
@@ -220,8 +222,15 @@ class Worker:
                 pass
 
     def _look_for_stalls(self) -> None:
-        """A client that silently delivers nothing any more is made anew."""
-        stalled = self._stalls.look(self.behind(), self.ends, self._clock.now().steady_seconds)
+        """A client that silently delivers nothing any more is made anew, and one whose commits nobody accepts.
+
+        aiokafka may lose its way to the group's coordinator for good when the broker dies at the wrong moment; it is
+        no member then, and would not become one again.
+        """
+        now = self._clock.now().steady_seconds
+        if self._machine.assignment.partitions() and self._machine.commits.refused_seconds(now) > UNCOMMITTED_SECONDS:
+            raise Unavailable(f"no commit was accepted for {UNCOMMITTED_SECONDS:.0f} s: the client is made anew")
+        stalled = self._stalls.look(self.behind(), self.ends, now)
         if stalled:
             self._observer.client_is_silent()
             raise Silent(f"partitions {stalled} have records and none arrives: the client is made anew")

@@ -18,6 +18,8 @@ KEEPALIVE_SECONDS = 0.8
 MOVED_SECONDS = 0.2
 """A moved position is committed this soon; a commit for every batch would cost more than it saves."""
 
+FEW_FAILURES = 3
+
 
 class Commits:
     """The one commit outstanding, and the lease that the last accepted one gave."""
@@ -28,6 +30,8 @@ class Commits:
         self._waits_until = float("-inf")
         self._started_at: float | None = None
         self._last_start = float("-inf")
+        self._failed = 0  # commits in a row
+        self._wanted_since = float("-inf")  # the start of the first of them
         self._sent: Mapping[int, Committed] = {}
         self.accepted: dict[int, int] = {}
         """Partition -> the position that the broker has."""
@@ -58,6 +62,7 @@ class Commits:
         self.accepted = dict(positions)
         self._lease_until = started_at + self._lease_seconds
         self._last_start = started_at
+        self._failed = 0
 
     def lost(self) -> None:
         """No longer a member, or no longer surely one: nothing is sent until the next assignment."""
@@ -72,9 +77,15 @@ class Commits:
             return self._last_start + MOVED_SECONDS
         return self._last_start + KEEPALIVE_SECONDS if is_holding else float("inf")
 
+    def refused_seconds(self, steady_seconds: float) -> float:
+        """For how long commit after commit has not been accepted; 0 until a few have failed, after a pause perhaps."""
+        return steady_seconds - self._wanted_since if self._failed >= FEW_FAILURES else 0.0
+
     def start(self, commits: Mapping[int, Committed], steady_seconds: float) -> None:
         """This commit is sent now."""
         self._started_at = self._last_start = steady_seconds
+        if not self._failed:
+            self._wanted_since = steady_seconds
         self._sent = commits
 
     def accept(self, steady_seconds: float) -> None:
@@ -85,9 +96,11 @@ class Commits:
         self.accepted.update({partition: commit.offset for partition, commit in self._sent.items()})
         self.accepted_at = steady_seconds
         self._started_at = None
+        self._failed = 0
 
     def fail(self, *, lost: bool) -> None:
         """It was not taken, or nobody knows; `lost`: because we are no longer a member."""
         self._started_at = None
+        self._failed += 1
         if lost:
             self.lost()

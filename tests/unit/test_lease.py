@@ -36,6 +36,19 @@ def test_a_commit_that_nobody_answered_for_renews_nothing() -> None:
     assert one.due_at({0: 6}, is_holding=False) == 101.0 + MOVED_SECONDS
 
 
+def test_it_is_known_for_how_long_no_commit_was_accepted() -> None:
+    """From the first attempt on, and not for one or two that failed: a stopped process would think the same."""
+    one = commits()
+    for attempt in range(3):
+        assert one.refused_seconds(150.0) == 0.0
+        one.start({0: Committed(6, "")}, 101.0 + attempt)
+        one.fail(lost=attempt == 1)
+    assert one.refused_seconds(131.0) == 30.0
+    one.start({0: Committed(6, "")}, 132.0)
+    one.accept(132.1)
+    assert one.refused_seconds(190.0) == 0.0
+
+
 def test_losing_membership_ends_the_lease_at_once() -> None:
     """Nothing is sent until the next assignment."""
     one = commits()

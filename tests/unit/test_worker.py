@@ -196,6 +196,22 @@ async def test_a_client_that_silently_delivers_nothing_is_made_anew() -> None:
     assert meter.billing.rows.keys() == {"a", "b"}
 
 
+async def test_a_client_whose_commits_nobody_accepts_is_made_anew() -> None:
+    """It has lost its way to the coordinator: it waits for ever, while others may have its partitions. Nothing is
+    billed twice."""
+    meter = Process()
+    async with meter.running():
+        await meter.joined()
+        meter.cluster.faults.fail("commit", times=5)
+        meter.produce("a", "b")
+        commits = meter.machine.commits
+        await meter.until(lambda: commits.refused_seconds(float("inf")), "some commits have failed")
+        meter.turn(31.0)
+        await meter.until(lambda: len(meter.sources) == 2, "a second client")
+        await meter.ended()
+    assert meter.billing.rows.keys() == {"a", "b"}
+
+
 # Commits
 
 
