@@ -4,12 +4,13 @@ All of it is read here and nowhere else, so that an upgrade has one file to look
 """
 
 import asyncio
-from typing import NamedTuple
+from collections.abc import Awaitable
+from typing import Any, NamedTuple, cast
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, conn
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import BrokerResponseError, ProducerClosed, kafka_errors
+from aiokafka.errors import BrokerResponseError, KafkaConnectionError, ProducerClosed, kafka_errors
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]  # aiokafka ships no types
@@ -20,6 +21,26 @@ class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]  # aioka
 
 
 kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
+
+
+class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka ships no types
+    """One connection to a broker, whose end is always told as what it is.
+
+    uvloop raises RuntimeError for a write to a connection that has just been lost, where asyncio says nothing. aiokafka
+    expects OSError alone, so whichever of its tasks wrote would end: heartbeats, fetching, or the refresh of metadata,
+    for which everybody else then waits in vain (aiokafka issue 1038).
+    """
+
+    def send(self, request: object, expect_response: bool = True) -> Awaitable[Any]:
+        """As aiokafka's own. Raises KafkaConnectionError when the connection is lost."""
+        try:
+            return cast("Awaitable[Any]", super().send(request, expect_response))
+        except RuntimeError as lost:
+            self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {lost}") from lost
+
+
+conn.AIOKafkaConnection = Connection
 
 
 class Membership(NamedTuple):

@@ -103,7 +103,7 @@ class _Story:
             await sending
         limit_seconds = self._variant.longest_outage_seconds
         if limit_seconds is not None:
-            await self._progress.reaches(self._place.ledger.ends, limit_seconds - (time.monotonic() - started))
+            await self._progress.reaches(dict(self._place.ledger.ends), limit_seconds - (time.monotonic() - started))
             outage_seconds = round(time.monotonic() - started, 1)
             self.outages[name] = max(outage_seconds, self.outages.get(name, 0.0))
 

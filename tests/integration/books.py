@@ -36,9 +36,12 @@ class Ledger:
     rows: dict[str, Billed] = field(default_factory=dict)
     keys: dict[Origin, str] = field(default_factory=dict)
     parked: dict[Origin, str] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    """Partition -> the offset after the last record produced."""
 
     def note(self, planned: Planned, partition: int, offset: int) -> None:
         """The broker has put it there."""
+        self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
         if planned.key is not None and planned.billed is not None:
             self.keys[Origin(partition, offset)] = planned.key
             self.rows[planned.key] = planned.billed
@@ -49,14 +52,6 @@ class Ledger:
     def expected(self) -> Expected:
         """What must become of all of it."""
         return Expected(rows=self.rows, keys=self.keys, parked=self.parked)
-
-    @property
-    def ends(self) -> Mapping[int, int]:
-        """Partition -> the offset after the last record produced."""
-        ends: dict[int, int] = {}
-        for origin in self.expected.origins:
-            ends[origin.partition] = max(ends.get(origin.partition, 0), origin.offset + 1)
-        return ends
 
 
 def usage(number: int, partition: int | None = None) -> Planned:

@@ -30,6 +30,8 @@ BULK_ROUTE = "/v1/sdk/usages/bulk"
 SLOW = {"route": BULK_ROUTE, "kind": "delay", "seconds": 0.1}
 KEY = "sk_sandbox_test"
 LOG_TAIL_LINES = 40
+FRESH = httpx.Limits(keepalive_expiry=1.0)
+"""Servers close a connection that has been idle for five seconds: none is used for a request at that very moment."""
 START_SECONDS = 60.0
 """For a process to answer, on a machine that does much else."""
 
@@ -105,7 +107,7 @@ class Asked:
         self.program = program
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx.AsyncClient(base_url=self.url, timeout=10, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=self.url, timeout=10, limits=FRESH, trust_env=False)
 
     async def ask(self, method: str, path: str, body: object = None) -> httpx.Response | None:
         """Its answer; None while it does not answer at all."""

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+import uvloop
+from aiokafka import errors
+from aiokafka.conn import create_conn
+from aiokafka.protocol.metadata import MetadataRequest
 
 from meter.errors import Redelivered, Unauthenticated, Unavailable
 from meter.kafka.consumer import KafkaSource
@@ -190,3 +194,18 @@ async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broke
         assert time.monotonic() - started < 1.5
     may_go_on.set()
     await asyncio.gather(first.close(), second.close())
+
+
+def test_a_connection_that_is_lost_while_it_is_written_to_is_told_as_lost(broker: Broker) -> None:
+    """On uvloop, too, where such a write raises what ends the Kafka client's tasks one after the other."""
+
+    async def written_to() -> None:
+        host, _, port = broker.bootstrap_servers.partition(":")
+        connection = await create_conn(host, int(port))
+        connection._writer.transport.abort()  # noqa: SLF001  # as a broker that is killed does it
+        await asyncio.sleep(0)  # now the loop has closed it, and its reader has not heard of it
+        with pytest.raises(errors.KafkaConnectionError):
+            await connection.send(MetadataRequest([]))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(written_to())
