@@ -86,8 +86,6 @@ async def reaching(doing: str, limit_seconds: float) -> AsyncIterator[None]:
         raise Unavailable(f"cannot {doing}: Kafka gave no answer within {limit_seconds:g} s") from error
     except (errors.KafkaError, OSError) as error:
         raise unavailable(error, doing) from error
-    except RuntimeError as error:
-        raise closed_meanwhile(error, doing) from error
 
 
 async def answered(
@@ -111,16 +109,6 @@ def unavailable(error: Exception, doing: str) -> Unavailable:
     if isinstance(error, _FORBIDDEN):
         return Unavailable(f"cannot {doing}: Kafka does not allow it to this user ({_words(error)})")
     return Unavailable(f"cannot {doing}: {_words(error)}")
-
-
-def closed_meanwhile(error: RuntimeError, doing: str) -> Unavailable:
-    """uvloop's way to say that a connection was closed while aiokafka, which does not expect it, was about to write.
-
-    Raises every other error again.
-    """
-    if "the handler is closed" not in str(error):
-        raise error
-    return Unavailable(f"cannot {doing}: the connection was closed")
 
 
 def _words(error: Exception) -> str:

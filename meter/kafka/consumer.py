@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetad
 from aiokafka.admin import AIOKafkaAdminClient
 
 from meter.errors import LostRange, Redelivered, Unavailable
-from meter.kafka.connection import answered, client_options, closed_meanwhile, reaching, shut, starting
+from meter.kafka.connection import answered, client_options, reaching, shut, starting
 from meter.kafka.consumer_faults import judge_commit, poll_fault
 from meter.kafka.internals import (
     client_of,
@@ -104,9 +104,6 @@ class KafkaSource:
         except errors.KafkaError as error:
             rewind(consumer, before)
             raise poll_fault(error, self._kafka) from error
-        except RuntimeError as error:
-            rewind(consumer, before)
-            raise closed_meanwhile(error, "read events") from error
         except UnicodeDecodeError:
             spoilt = spoilt_partition(consumer)
             if spoilt is None:

@@ -5,7 +5,7 @@ import asyncio
 from aiokafka import errors
 
 from meter.errors import MeterError, Redelivered, Replaced, Stuck, Unavailable
-from meter.kafka.connection import closed_meanwhile, unavailable
+from meter.kafka.connection import unavailable
 from meter.kafka.internals import FencedInstanceIdError
 from meter.settings import KafkaSettings
 
@@ -38,5 +38,3 @@ def judge_commit(request: asyncio.Future[None], *, late: bool, withdrawn: bool, 
         raise Redelivered(f"the commit came too late: {error}") from error
     except (errors.KafkaError, OSError) as error:
         raise unavailable(error, "commit") from error
-    except RuntimeError as error:
-        raise closed_meanwhile(error, "commit") from error

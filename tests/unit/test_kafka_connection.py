@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from meter.errors import BadConfiguration, Unauthenticated, Unavailable
 from meter.kafka.connection import answered, client_options, reaching, unavailable
-from meter.kafka.consumer_faults import judge_commit
 from meter.settings import KafkaSettings
 
 
@@ -97,26 +96,3 @@ async def test_a_lasting_error_is_said_at_once() -> None:
 
     with pytest.raises(Unavailable, match=r"cannot ask: .*InvalidTopicError"):
         await answered("ask", 60, ask)
-
-
-async def test_a_connection_that_was_closed_before_a_write_is_trouble_with_kafka() -> None:
-    """uvloop says it in an error that aiokafka lets through: no reason to end the process."""
-    closed = "unable to perform operation on <TCPTransport closed=True reading=False 0x55bd>; the handler is closed"
-    with pytest.raises(Unavailable, match="cannot commit: the connection was closed"):
-        async with reaching("commit", 1.0):
-            raise RuntimeError(closed)
-    with pytest.raises(Unavailable, match="the connection was closed"):
-        judge_commit(_failed(RuntimeError(closed)), late=False, withdrawn=False, limit_seconds=1.0)
-
-
-async def test_any_other_error_of_that_kind_is_a_fault_of_ours() -> None:
-    """It ends the process, and is seen."""
-    with pytest.raises(RuntimeError, match="a bug"):
-        async with reaching("commit", 1.0):
-            raise RuntimeError("a bug")
-
-
-def _failed(error: Exception) -> asyncio.Future[None]:
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_exception(error)
-    return future
