@@ -46,7 +46,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         "security_protocol": kafka.security_protocol,
         "ssl_context": _ssl_context(kafka),
         "request_timeout_ms": 10_000,
-        "metadata_max_age_ms": 30_000,  # added partitions are seen within this time
+        "metadata_max_age_ms": 10_000,  # added partitions are seen within this time; nothing else tells of them
     }
     if kafka.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = kafka.sasl_mechanism

@@ -118,7 +118,7 @@ async def _commit_choice(place: Installation, offsets: Mapping[int, int]) -> Non
 
 @pytest.mark.timeout(90)
 async def test_an_added_partition_is_read_from_its_beginning(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
-    """S4: `latest` is about the partitions that there were; a new one is seen within 30 s, and its first records
+    """S4: `latest` is about the partitions that there were; a new one is seen within 10 s, and its first records
     are billed. The receipts topic grows with it."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
