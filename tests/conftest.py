@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ REPOSITORY = "repository"
 """The tests beside the folders: layers, documents."""
 
 ROOT = Path(__file__).parent
+LAST_LINES_SHOWN = 30
 
 # A noisy machine is no finding: neither one slow example nor slow making of examples. A failure prints what repeats it.
 settings.register_profile("ci", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -40,6 +41,21 @@ def kind(path: Path) -> str:
     """Which kind of test the file holds: the folder right below tests/."""
     first = path.relative_to(ROOT).parts[0]
     return first if first in KINDS else REPOSITORY
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of what a failed test logged only the end is shown: a Kafka client without its broker logs 90 lines a second."""
+    report = yield
+    report.sections = [(name, end_of(text)) for name, text in report.sections]
+    return report
+
+
+def end_of(text: str) -> str:
+    """The last lines, and how many there were before them."""
+    lines = text.splitlines()
+    left_out = len(lines) - LAST_LINES_SHOWN
+    return text if left_out <= 0 else "\n".join([f"({left_out} lines before)", *lines[left_out:]])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

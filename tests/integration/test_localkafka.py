@@ -36,7 +36,7 @@ async def test_what_is_produced_can_be_consumed(broker: Broker, topic: MakeTopic
     assert await numbers_in(broker.bootstrap_servers, name) == list(range(1_000))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 async def test_acknowledged_records_survive_the_death_of_the_broker(own_broker: MakeBroker, topic: MakeTopic) -> None:
     """SIGKILL and restart: same address, and all 20,000 acknowledged records are there."""
     broker = await asyncio.to_thread(own_broker)
