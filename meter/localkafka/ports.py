@@ -3,15 +3,39 @@
 import errno
 import random
 import socket
+from pathlib import Path
 
 from meter.errors import CommandFailed, UserMistake
 
 HOST = "127.0.0.1"
 
-# Below the range from which the system takes the ports of outgoing connections (32768 up on Linux, 49152 elsewhere): a
-# client that calls a dead broker again and again could otherwise be given that very port, connect to itself, and keep
-# the broker from coming back.
-FREE_PORTS = range(20_000, 30_000)
+USUAL_PORTS = range(20_000, 30_000)
+_REGISTERED_FROM, _LAST_PORT = 1_024, 65_535
+_OUTGOING_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def free_ports(outgoing: str) -> range:
+    """The ports to choose from; `outgoing` has the first and the last port that the system gives to outgoing
+    connections, as Linux tells them, and is empty where it is not known.
+
+    None of those: a client that calls a dead broker again and again could be given that very port, connect to itself,
+    and keep the broker from coming back. If hardly any other is left, the usual ones all the same.
+    """
+    first, last = map(int, outgoing.split() or (_LAST_PORT, _LAST_PORT))
+    if last < USUAL_PORTS.start or first >= USUAL_PORTS.stop:
+        return USUAL_PORTS
+    others = max(range(_REGISTERED_FROM, first), range(last + 1, _LAST_PORT + 1), key=len)
+    return others if len(others) >= 1_000 else USUAL_PORTS
+
+
+def _outgoing_range() -> str:
+    try:
+        return _OUTGOING_RANGE.read_text()
+    except OSError:
+        return ""
+
+
+FREE_PORTS = free_ports(_outgoing_range())
 
 
 def require_free(port: int, option: str) -> None:

@@ -1,7 +1,7 @@
 """The ways in which `make chaos` is played: what the provider remembers, where copies go, how long outages last."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MEMORY_SECONDS = 60.0
 """What a forgetful provider remembers of a key."""
@@ -31,15 +31,18 @@ class Variant:
         return forgets and (self.anywhere or self.longest_outage_seconds is None)
 
 
+_FORGETFUL = Variant(
+    "the provider forgets keys after 60 s; copies stay in their partition, outages below 30 s",
+    anywhere=False,
+    key_memory_seconds=MEMORY_SECONDS,
+    longest_outage_seconds=30.0,
+)
+
 VARIANTS: Mapping[str, Variant] = {
     "everything": Variant("the provider remembers every key"),
-    "forgetful": Variant(
-        "the provider forgets keys after 60 s; copies stay in their partition, outages below 30 s",
-        anywhere=False,
-        key_memory_seconds=MEMORY_SECONDS,
-        longest_outage_seconds=30.0,
-    ),
+    "forgetful": _FORGETFUL,
     "million": Variant("the provider remembers every key", seeds=1, events=1_000_000),
+    "forgetful-million": replace(_FORGETFUL, seeds=1, events=1_000_000),
     "unlimited": Variant(
         "the provider forgets keys after 60 s; copies anywhere, and outages that are longer than its memory",
         seeds=4,

@@ -8,7 +8,7 @@ import pytest
 
 from meter.errors import CommandFailed, UserMistake
 from meter.localkafka.jars import KAFKA_VERSION, cache_folder, class_path
-from meter.localkafka.ports import FREE_PORTS, HOST, any_free, require_free
+from meter.localkafka.ports import FREE_PORTS, HOST, any_free, free_ports, require_free
 from meter.localkafka.probe import answers
 from meter.localkafka.properties import Login, Ports, server_properties
 
@@ -85,6 +85,21 @@ def test_free_ports_are_none_that_the_system_gives_to_clients() -> None:
 
     assert port in FREE_PORTS
     assert any_free(frozenset(FREE_PORTS) - {port}) == port
+
+
+@pytest.mark.parametrize(
+    ("outgoing", "expected"),
+    [
+        ("32768\t60999\n", range(20_000, 30_000)),
+        ("", range(20_000, 30_000)),
+        ("16000 65535", range(1_024, 16_000)),
+        ("2000 50000", range(50_001, 65_536)),
+        ("1024 65535", range(20_000, 30_000)),
+    ],
+)
+def test_no_port_is_one_of_those_for_outgoing_connections(outgoing: str, expected: range) -> None:
+    """Whoever calls a dead broker must not be given its port; where nearly all are for that, there is no choice."""
+    assert free_ports(outgoing) == expected
 
 
 def test_an_open_port_alone_is_no_broker() -> None:
