@@ -57,6 +57,8 @@ class EventLines:
         self._wall_seconds = wall_seconds
         self._name = name
         self.first = first
+        self.last = 0
+        """The last line's number, once the lines have been read."""
 
     def check(self) -> Verdict:
         """Every broken line, and how many are good."""
@@ -88,6 +90,7 @@ class EventLines:
     def _decoded(self) -> Iterator[tuple[int, bytes, UsageEvent | InvalidEvent]]:
         self._content.seek(0)
         for number, line in enumerate(self._content, start=1):
+            self.last = number
             value = line.rstrip(b"\r\n")
             if number >= self.first and value.strip():
                 record = LineRecord(number, self._timestamp_milliseconds, None, value)

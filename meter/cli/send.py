@@ -47,6 +47,8 @@ def send(
     with _opened(file) as content:
         lines = EventLines(content, kafka.topic, time.time(), _name(file), from_line)
         found = lines.check()
+        if from_line > lines.last + 1:  # one more is what an interrupted sending may tell
+            raise UserMistake(f"--from-line {from_line}: {_shown(file)} ends with line {lines.last}")
         if found.broken:
             _list_broken(found.broken, file)
         if found.broken and not skip_broken:
@@ -97,10 +99,13 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield content
 
 
+def _shown(file: str) -> str:
+    return "stdin" if file == "-" else file
+
+
 def _list_broken(broken: "list[BrokenLine]", file: str) -> None:
-    name = "stdin" if file == "-" else file
     for line in broken[:LISTED]:
-        typer.echo(f"{name}:{line.number}: {line.reason}: {line.detail}", err=True)
+        typer.echo(f"{_shown(file)}:{line.number}: {line.reason}: {line.detail}", err=True)
     if len(broken) > LISTED:
         typer.echo(f"... and {len(broken) - LISTED:,} more broken lines", err=True)
 

@@ -185,6 +185,12 @@ def test_send_lists_broken_lines_and_sends_nothing(tmp_path: Path, from_stdin: b
     assert said[21] == "meter: nothing was sent; mend the lines, or send the other 2 with --skip-broken"
 
 
+def test_send_from_a_line_that_there_is_not_sends_nothing_and_says_so(tmp_path: Path) -> None:
+    """A slip of the finger must not look like a file that was sent."""
+    done = meter("send", "-", "--from-line", "30", folder=tmp_path, stdin=f"{GOOD}\n\n{GOOD}\n")
+    assert (done.returncode, done.stderr) == (2, "meter: --from-line 30: stdin ends with line 3\n")
+
+
 def test_limits_prints_the_verdict_its_parts_and_its_age(tmp_path: Path, daemon: dict[str, str]) -> None:
     """Readable without colour; references are quoted on the way."""
     done = meter("limits", "cus/1", "prd_1", folder=tmp_path, environ=daemon)
