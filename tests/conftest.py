@@ -4,7 +4,7 @@ import os
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -123,31 +123,19 @@ def secured_broker(kafka_of_the_run: LocalKafka, login_of_the_run: Login) -> Sec
     return SecuredBroker(servers, kafka_of_the_run.bootstrap_servers, authority, PLAIN_USER, SCRAM_USER)
 
 
-@pytest.fixture(scope="session")
-def brokers_to_break() -> Iterator[list[LocalKafka]]:
-    """Brokers that no test has at the moment, some of them dead: starting one again is quicker than a new one."""
-    free: list[LocalKafka] = []
-    yield free
-    for kafka in free:
-        kafka.close()
-
-
 @pytest.fixture
-def own_broker(brokers_to_break: list[LocalKafka]) -> Iterator[MakeBroker]:
+def own_broker() -> Iterator[MakeBroker]:
     """A factory of brokers that belong to the test alone, for tests that kill or restart them.
 
-    An earlier test may have had the same one; topics have names of their own.
+    New ones: a killed broker looks through all that it has before it comes back, so it should not have much.
     """
-    mine: list[LocalKafka] = []
+    with ExitStack() as mine:
 
-    def give() -> Broker:
-        mine.append(brokers_to_break.pop() if brokers_to_break else LocalKafka())
-        if not mine[-1].running:
-            mine[-1].start()
-        return Broker(mine[-1].bootstrap_servers, mine[-1])
+        def give() -> Broker:
+            kafka = mine.enter_context(LocalKafka())
+            return Broker(kafka.bootstrap_servers, kafka)
 
-    yield give
-    brokers_to_break += mine
+        yield give
 
 
 @pytest.fixture
