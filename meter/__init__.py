@@ -78,14 +78,15 @@ limits/                may this customer go on?
   snapshots.py           the provider's last answers
   promise.py             what may be promised from one of them
   prices.py              what a unit costs in credits
-http_api.py            the daemon's routes
-http_exchange.py       one request and its answer
-http_errors.py         refusals in the provider's form
-http_token.py          who may ask
-http_limits.py         limits questions
-http_parking.py        held events into the dead letters, by an operator's wish
-http_server.py         serves them in the worker's own loop
-http_connection.py     one connection with bounds
+error_bodies.py        refusals in the provider's form
+http/                  the daemon, asked over HTTP
+  api.py                 its routes
+  exchange.py            one request and its answer
+  token.py               who may ask
+  limits.py              limits questions
+  parking.py             held events into the dead letters, by an operator's wish
+  server.py              serves them in the worker's own loop
+  connection.py          one connection with bounds
 standing.py            how this replica stands: the facts for operators
 health.py              ready? stuck?
 stalls.py              partitions from which nothing arrives

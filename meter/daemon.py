@@ -20,9 +20,9 @@ from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefu
 from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.clock import SystemClock
-from meter.http_api import build
-from meter.http_parking import Parking
-from meter.http_server import listen, serve_on
+from meter.http.api import build
+from meter.http.parking import Parking
+from meter.http.server import listen, serve_on
 from meter.kafka.consumer import KafkaSource
 from meter.kafka.dead_letters import KafkaDeadLetters
 from meter.kafka.receipts import KafkaReceipts

@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 import meter
-from meter import cli, health, http_api
+from meter import cli, health
 from meter.accounting.redrive import Skip
 from meter.accounting.replay import Left
+from meter.http import api
 from meter.kafka.dead_letters import TRUNCATED
 from meter.limits import Answer
 from meter.pipeline import dead_letter, dialect, refusals, rules
@@ -98,7 +99,7 @@ async def test_the_readme_has_every_route() -> None:
         async def answer(self, question: object) -> Answer:
             raise AssertionError(question)
 
-    app = http_api.build(Nobody(), Nobody(), lambda: b"", None)
+    app = api.build(Nobody(), Nobody(), lambda: b"", None)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meter") as client:
         told = (await client.get("/")).json()["meter"]
     assert table(README, "Ask for limits") == [(f"`{route}`", what) for route, what in told.items()]

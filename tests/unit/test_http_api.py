@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.http_api import build
-from meter.http_exchange import MAX_BODY_BYTES
+from meter.http.api import build
+from meter.http.exchange import MAX_BODY_BYTES
 from meter.limits import Answer, Question
 
 TOKEN = "let-me-in"

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.http_api import build
-from meter.http_parking import Parking
+from meter.http.api import build
+from meter.http.parking import Parking
 from meter.pipeline.parking import Leaving, Selection
 from tests.unit.test_http_api import Limits, Probe
 

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meter.http_errors import error_body
-from meter.http_exchange import GoneError, Handler, InvalidError, RefusedError, Request, Response, as_json
-from meter.http_limits import Limits, LimitsRoutes
-from meter.http_parking import ROUTE, Parking
-from meter.http_token import guard
+from meter.error_bodies import error_body
+from meter.http.exchange import GoneError, Handler, InvalidError, RefusedError, Request, Response, as_json
+from meter.http.limits import Limits, LimitsRoutes
+from meter.http.parking import ROUTE, Parking
+from meter.http.token import guard
 from meter.metrics import CONTENT_TYPE
 
 _POSTED = "/v1/sdk/limits"

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from meter.http_errors import error_body, invalid_body
+from meter.error_bodies import error_body, invalid_body
 
 MAX_BODY_BYTES = 65_536
 _BODY_SECONDS = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from meter.http_exchange import InvalidError, RefusedError, Request, Response, as_json
+from meter.http.exchange import InvalidError, RefusedError, Request, Response, as_json
 from meter.limits import Answer, Question
 
 MAX_REF_LENGTH = 256

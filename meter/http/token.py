@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Iterator
 
-from meter.http_exchange import Handler, RefusedError, Request, Response
+from meter.http.exchange import Handler, RefusedError, Request, Response
 
 _BEARER = ((b"www-authenticate", b"Bearer"),)
 

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from meter.errors import UserMistake
-from meter.http_connection import BoundedConnection
+from meter.http.connection import BoundedConnection
 
 _KEEP_ALIVE_SECONDS = 60
 _GRACE_SECONDS = 5
