@@ -213,5 +213,5 @@ def owner(settings: Settings) -> Owner:
 
 
 def environment(secret_key: str) -> str:
-    """The provider's environment that a key belongs to: its prefix says so (contract, section 1)."""
+    """The provider's environment that a key belongs to: by its documentation, the key's prefix says so."""
     return "live" if secret_key.startswith("sk_live_") else "sandbox"

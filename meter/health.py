@@ -34,8 +34,6 @@ class Facts:
     another event to be accepted."""
     blocked: Collection[int] = ()
     """Partitions that an event without an end keeps from going on."""
-    lost_partitions: Collection[int] = ()
-    """Partitions for which no starting point could be decided."""
     held: int = 0
     """Events without an end."""
     behind: int = 0
@@ -73,7 +71,6 @@ def has_no_excuse(facts: Facts) -> bool:
         (joining and not facts.client_suspected)  # what was to help and did not is no excuse
         or facts.taking_over_seconds > 0
         or facts.waiting_to_write is not None
-        or facts.lost_partitions
         or facts.billing_paused is not None
         or facts.billing_failing_seconds > 0
         or (facts.waiting and not facts.behind)
@@ -111,8 +108,6 @@ def _kafka_reasons(facts: Facts) -> list[str]:
         found.append(f"taking_over: {wait}: who had these partitions may still be sending")
     if facts.waiting_to_write is not None:
         found.append(f"kafka_write: {facts.waiting_to_write}")
-    if facts.lost_partitions:
-        found.append(f"no_starting_point: nobody said where to start {_named(facts.lost_partitions)}")
     return found
 
 

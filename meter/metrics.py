@@ -37,7 +37,7 @@ class Readings:
     """Levels as they are at the moment of a scrape; what is not known is left out, never shown as 0."""
 
     lags: Mapping[int, int] = field(default_factory=dict)
-    """Partition -> records behind its end."""
+    """Partition -> records between its committed offset and its end."""
     commit_age_seconds: float | None = None
     """Since the last accepted commit."""
     in_flight_limit: int = 0
@@ -141,7 +141,10 @@ def _counted(counts: Counts) -> Iterable[Metric]:
     yield CounterMetricFamily("meter_events_released", "Handed back unended with their partition", counts.released)
     yield GaugeMetricFamily("meter_events_held", "Events without an end", counts.held)
     yield _labelled(
-        "meter_events_not_debited", "Accepted, but the provider debited nothing", "reason", counts.not_debited
+        "meter_events_not_debited",
+        "Accepted, but the provider debited nothing and should have: no such customer, product or purchase",
+        "reason",
+        counts.not_debited,
     )
     yield CounterMetricFamily("meter_units_accepted", "Units of accepted events", counts.units_accepted)
     batches = dict.fromkeys(TRIGGERS, 0) | counts.batches
@@ -159,7 +162,9 @@ def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Me
 
 
 def _levels(readings: Readings) -> Iterable[Metric]:
-    lag = GaugeMetricFamily("meter_partition_lag", "Records between position and end", labels=("partition",))
+    lag = GaugeMetricFamily(
+        "meter_partition_lag", "Records between the committed offset and the end", labels=("partition",)
+    )
     for partition, records in sorted(readings.lags.items()):
         lag.add_metric((str(partition),), records)
     yield lag

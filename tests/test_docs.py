@@ -1,6 +1,7 @@
 """What the documents say is compared with the code, or executed."""
 
 import ast
+import inspect
 import re
 import shlex
 import tomllib
@@ -24,16 +25,20 @@ from meter.pipeline.concurrency import MASS_REFUSAL
 from meter.pipeline.event import InvalidEvent
 from meter.pipeline.outcome import Refusal
 from meter.pipeline.parking import PARKED
+from meter.pipeline.ring import Ring
 from meter.pipeline.settlement import DeadLetterWrite
 from meter.sandbox import faults
 from meter.sandbox.endpoints import EVENT_TYPES
 from meter.sandbox.knobs import PREFIX, Knobs
 from meter.settings import load
+from meter.settings.options import every_option
 from tests import doc_tables
 from tests.chaos.variants import VARIANTS
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
 from tests.records import FakeRecord
+from tests.replicas import every_readiness_reason
 from tests.sandboxes import LIMITS, client_of
+from tests.simulation.simulate import SCHEDULES
 
 EVENTS, OPERATIONS, DELIVERY, SANDBOX = (
     ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md", "sandbox.md")
@@ -64,6 +69,21 @@ def test_the_delivery_page_has_every_variant_of_chaos() -> None:
         (f"`{name}`", one.says.split(";")[0].removeprefix("the provider "), f"{one.seeds} of {one.events:,} events")
         for name, one in VARIANTS.items()
     ]
+
+
+def test_the_number_of_schedules_is_told_as_it_is() -> None:
+    """In `make help` and on the delivery page."""
+    told = re.findall(r"`make simulate` plays ([0-9,]+) of them", DELIVERY.read_text(encoding="utf-8"))
+    told += re.findall(r"([0-9,]+) fault schedules", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert told == [f"{SCHEDULES:,}"] * 2
+
+
+def test_an_id_of_the_window_takes_as_many_bytes_as_is_told() -> None:
+    """In the option's text (which the README and the example repeat) and on the operations page."""
+    ids = 160_000
+    each = f"{Ring(ids).memory_bytes / ids:.0f} bytes"
+    assert f", {each} each." in {name: str(info.description) for name, info in every_option()}["dedupe.max_ids"]
+    assert f"Memory: {each} for each of `dedupe.max_ids`" in OPERATIONS.read_text(encoding="utf-8")
 
 
 def test_the_readme_has_every_metric() -> None:
@@ -133,23 +153,10 @@ def test_every_header_of_a_dead_letter_is_explained() -> None:
 
 
 def test_every_reason_for_not_being_ready_is_explained() -> None:
-    """Whoever reads `/readyz` at night finds the word here."""
+    """Whoever reads `/readyz` at night finds the word here; there is none that a replica never gives."""
     told = {name for row in table(OPERATIONS, "Reasons for not being ready") for name in names(row[0])}
-    stuck = health.Facts(held=1, idle_seconds=100)
-    failing = health.Facts(billing_failing_seconds=100)
-    rest = health.Facts(
-        joined=False,
-        kafka_trouble="away",
-        filling=[0],
-        taking_over_seconds=5,
-        waiting_to_write="away",
-        billing_paused="unauthorized",
-        blocked=[0],
-        lost_partitions=[0],
-        draining=True,
-    )
-    given = [reason for facts in (stuck, failing, rest) for reason in health.reasons(facts, stuck_after_seconds=60)]
-    assert told == {reason.partition(":")[0] for reason in given}
+    assert told == every_readiness_reason()
+    assert told == set(re.findall(r'"([a-z_]+): ', inspect.getsource(health)))
 
 
 def test_every_reason_for_a_pause_is_explained() -> None:

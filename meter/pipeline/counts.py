@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-NO_SUCH_CUSTOMER = frozenset({"customer_not_found", "no_active_purchase"})
-"""Reasons for not debiting that somebody should look at; others (a duplicate, another kind of plan) are normal."""
+NORMAL = frozenset({"duplicate", "plan_not_credit_based"})
+"""Reasons for not debiting that nobody needs to look at: debited already, or paid for in another way."""
+NAMED = frozenset({"no_product_ref", "customer_not_found", "no_active_purchase"})
+OTHER = "other"
+"""Whatever else the provider says: its words are no label, since they may be without number."""
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class Counts:
     dead_lettered: dict[str, int] = field(default_factory=dict)
     """Reason -> events."""
     not_debited: dict[str, int] = field(default_factory=dict)
-    """Reason -> accepted events for which the provider debited nothing."""
+    """Reason -> accepted events for which the provider debited nothing, without what is normal."""
     units_accepted: int = 0
     batches: dict[str, int] = field(default_factory=dict)
     """Trigger (`count`, `bytes`, `age`, `drain`) -> batches."""
@@ -40,8 +43,8 @@ class Counts:
     def undebited(self, reasons: Iterable[str]) -> None:
         """Accepted events for which nothing was debited, each with the provider's reason."""
         for reason in reasons:
-            if reason in NO_SUCH_CUSTOMER:
-                self.debit_nothing(reason)
+            if reason not in NORMAL:
+                self.debit_nothing(reason if reason in NAMED else OTHER)
 
     def batch(self, trigger: str) -> None:
         """One more batch was formed."""

@@ -6,7 +6,8 @@ RETRY_AFTER_LIMIT_SECONDS = 300.0
 """A provider that asks for a day would stop billing for a day; an operator decides that, not a header."""
 
 UNKNOWN_OUTCOME_PAUSE_SECONDS = 2.0
-"""After a timeout the provider may still be inserting, and looks up keys without a lock (contract, 2.4)."""
+"""After a timeout the provider may still be inserting; nothing in its API documentation says that a key is locked
+meanwhile."""
 
 
 class Chance(Protocol):

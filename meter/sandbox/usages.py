@@ -75,7 +75,7 @@ _bulk = msgspec.json.Decoder(_Bulk)
 
 
 class Rules(NamedTuple):
-    """What else than the contract's certain part is taken."""
+    """What is taken beyond what the provider's API description is sure of."""
 
     strict_names: bool = False
     accept_offsets: bool = False

@@ -157,9 +157,7 @@ class DedupeSettings(_Section):
     """How long and how many accepted ids are remembered."""
 
     window_seconds: Seconds = Field(default=86_400.0, description="How long an accepted id is remembered.")
-    max_ids: Count = Field(
-        default=2_000_000, ge=1, description="How many accepted ids are remembered, about 60 bytes each."
-    )
+    max_ids: Count = Field(default=2_000_000, ge=1, description="How many accepted ids are remembered, 36 bytes each.")
 
 
 class BillingSettings(_Section):

@@ -90,7 +90,10 @@ def utf16_units(text: str) -> int:
 
 
 def check(record: FakeRecord) -> UsageEvent | InvalidEvent:
-    """Decode; whatever comes out keeps the contract's section 2.1, and coming again it is the same."""
+    """Decodes; what comes out is an event that the provider's description allows, or a fault with a name.
+
+    Coming again, it is the same.
+    """
     event = decode(record, ORIGIN, NOW_SECONDS)
     again = decode(record, ORIGIN, NOW_SECONDS)
     assert event.key == again.key

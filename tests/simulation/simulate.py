@@ -26,6 +26,7 @@ MIN_EVENTS = 200
 MIN_FAULTS = 10
 MIN_FAULT_KINDS = 4
 NOTHING: Step = (0, 0, 0)
+SCHEDULES = 12_500
 AT_A_TIME = 9
 """From the tenth on Hypothesis draws mostly near copies of the schedule before: these begin afresh."""
 WEIGHED_KINDS = (*range(KINDS + 1), *range(1, 6))
@@ -157,7 +158,7 @@ def simulate_all(first_seed: int, number: int, processes: int, *, shrink: bool) 
 def main() -> int:
     """Plays them and says what struck; exits with 1 at a broken guarantee."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--schedules", type=int, default=12_500)
+    parser.add_argument("--schedules", type=int, default=SCHEDULES)
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds, each for nine schedules")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-shrink", action="store_true", help="stop at the first failure as it is")

@@ -17,6 +17,14 @@ def test_counts_do_not_balance_when_an_event_got_lost() -> None:
     assert not Counts(consumed=2, accepted=1, held=0).balanced()
 
 
+def test_what_should_have_been_debited_is_counted_and_a_new_reason_is_not_overlooked() -> None:
+    """A repeat and a plan without credits are normal; labels stay few, whatever the provider says."""
+    counts = Counts()
+    named = ["no_product_ref", "customer_not_found", "no_active_purchase"]
+    counts.undebited([*named, "duplicate", "plan_not_credit_based", "cus_1 is frozen", "cus_2 is frozen"])
+    assert counts.not_debited == dict.fromkeys(named, 1) | {"other": 2}
+
+
 def test_reasons_and_triggers_are_counted_apart() -> None:
     """Labels in metrics come from here."""
     counts = Counts()

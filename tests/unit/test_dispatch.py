@@ -283,7 +283,7 @@ def test_an_idle_machine_sleeps() -> None:
 
 
 def test_a_receipt_of_a_repeat_says_so() -> None:
-    """The provider's reasons for not debiting are kept; those about the customer are counted."""
+    """The provider's reasons for not debiting are all kept; those that are not normal are counted."""
     driver = Driver(0)
     driver.feed(0, *records(0, 3))
     driver.answer(accepted(driver.sends[0], {0: "duplicate", 2: "customer_not_found"}))

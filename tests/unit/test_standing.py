@@ -1,42 +1,13 @@
 """How this replica stands: what operators are shown, and what the orchestrator is told."""
 
-from typing import Any
-
 import pytest
 
 from meter.errors import Silent, Unavailable
-from meter.metrics import Metrics
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.outcome import Refusal, Refused, Rejected
 from meter.pipeline.start import Bounds
-from meter.standing import Standing
-from tests.builders import Driver, records
-from tests.clocks import HandClock
-from tests.shell import Process
-
-
-class Replica:
-    """A member whose machine is driven by hand."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.clock = HandClock()
-        self.driver = Driver(0, 1, at=100.0, **changes)
-        self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, 60.0)
-        process = Process()
-        process.machine = self.driver.machine
-        self.standing.worker = self.worker = process.worker()
-        self.standing.kafka_trouble = None
-        self.worker.membership.joined = True
-        self.worker.last_step_at = 100.0
-
-    def reasons(self) -> list[str]:
-        """Their names."""
-        return [reason.split(":")[0] for reason in self.standing.reasons()]
-
-    def pass_time(self, seconds: float) -> None:
-        """The worker goes on asking."""
-        self.clock.turn(seconds)
-        self.worker.last_step_at = self.clock.now().steady_seconds
+from tests.builders import records
+from tests.replicas import Replica
 
 
 def test_status_is_what_the_interface_promises() -> None:
