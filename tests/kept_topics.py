@@ -19,13 +19,14 @@ class KeptTopics:
         self.logs: dict[str, list[FakeRecord]] = {"t": [], "t-receipts": [], "t-dead-letters": []}
         self._committed = Committed(committed, encode_note(note or CommitNote()))
 
-    def add(self, topic: str, value: bytes | None, *headers: tuple[str, bytes]) -> int:
+    def add(self, topic: str, value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = None) -> int:
         log = self.logs[topic]
-        log.append(FakeRecord(value, headers, offset=len(log)))
+        log.append(FakeRecord(value, headers, offset=len(log), key=key))
         return len(log) - 1
 
-    def event(self, key: str, units: int = 1, customer: str = "cus_1") -> int:
-        return self.add("t", as_json({"customerRef": customer, "units": units, "idempotencyKey": key}))
+    def event(self, key: str, units: int = 1, customer: str = "cus_1", product: str = "") -> int:
+        of = {"productRef": product} if product else {}
+        return self.add("t", as_json({"customerRef": customer, **of, "units": units, "idempotencyKey": key}))
 
     def commit(self, offset: int) -> None:
         self._committed = self._committed._replace(offset=offset)

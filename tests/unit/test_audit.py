@@ -3,6 +3,8 @@
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+import pytest
+
 from meter.accounting.audit import Question, audit
 from meter.accounting.offsets import OffsetLedger, Span
 from meter.accounting.report import Findings
@@ -34,8 +36,8 @@ async def found(topics: KeptTopics, provider: Rows | Nobody, question: Question 
     return await audit(topics, question, provider, lambda what, done, total: None)
 
 
-def row(key: str, units: int = 1, customer: str = "cus_1") -> Row:
-    return Row(key, customer, "", units)
+def row(key: str, units: int = 1, customer: str = "cus_1", product: str = "") -> Row:
+    return Row(key, customer, product, units)
 
 
 async def test_each_kind_of_end_counts_once() -> None:
@@ -155,6 +157,28 @@ async def test_the_provider_is_compared_key_by_key_and_in_sums() -> None:
     assert comparison is not None
     assert (comparison.missing, comparison.repeated, comparison.parked) == (1, 1, 1)
     assert [one.usage.customer for one in comparison.differences] == ["cus_1", "cus_2", "cus_3"]
+
+
+@pytest.mark.parametrize(
+    ("billed_for", "differing"),
+    [(("prd_a", "prd_b"), []), (("prd_b", "prd_a"), ["prd_a", "prd_b"]), (("prd_a", ""), ["", "prd_b"])],
+    ids=["the same", "swapped", "without a product"],
+)
+async def test_usage_billed_for_another_product_of_the_same_customer_is_a_difference(
+    billed_for: tuple[str, str], differing: list[str]
+) -> None:
+    """Every key has its row and the customer's sums agree: only the products tell."""
+    topics = KeptTopics(committed=2)
+    topics.event("a", units=3, product="prd_a")
+    topics.event("b", units=5, product="prd_b")
+    topics.receipt({0: ("a", "a"), 1: ("b", "a")})
+    first, second = billed_for
+    findings = await found(topics, Rows(row("a", 3, product=first), row("b", 5, product=second)))
+    assert findings.comparison is not None
+    assert [(one.usage.customer, one.usage.product) for one in findings.comparison.differences] == [
+        ("cus_1", product) for product in differing
+    ]
+    assert findings.is_good is (not differing)
 
 
 async def test_one_key_in_two_places_is_one_event() -> None:

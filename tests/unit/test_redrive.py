@@ -18,6 +18,7 @@ from tests.records import NOW_SECONDS, FakeRecord, as_json
 
 RULES = Rules("t")
 AT = "2025-11-23T20:00:00Z"
+KAFKA_KEY = b"customer-7"
 
 
 class Clock:
@@ -35,14 +36,14 @@ class Sender:
 
     async def send(self, outgoing: Sequence[Outgoing]) -> None:
         for one in outgoing:
-            self._topics.add("t", one.value, *one.headers)
+            self._topics.add("t", one.value, *one.headers, key=one.key)
 
     async def note(self, notes: Sequence[Note]) -> None:
         for one in notes:
             if self.notes == self._dies_before_note:
                 raise CommandFailed("killed")
             self.notes += 1
-            self._topics.add("t-dead-letters", b"", *one.headers)
+            self._topics.add("t-dead-letters", b"", *one.headers, key=one.key)
 
 
 async def redriven(topics: KeptTopics, sender: Sender | None = None, **chosen: object) -> list[Fate]:
@@ -67,11 +68,11 @@ def event_in(record: FakeRecord) -> UsageEvent:
 
 def parked(topics: KeptTopics, value: object, **said: str) -> FakeRecord:
     """An event of the source topic that was dead-lettered; answers its record."""
-    offset = topics.add("t", as_json(value))
+    offset = topics.add("t", as_json(value), key=KAFKA_KEY)
     record = topics.logs["t"][offset]
     names = {"reason": "rejected", "origin": f"t:0:{offset}", "timestamp": str(record.timestamp), "at": AT, **said}
     headers = [(f"meter-{name}", text.encode()) for name, text in names.items()]
-    topics.add("t-dead-letters", record.value, ("trace", b"1"), *headers)
+    topics.add("t-dead-letters", record.value, ("trace", b"1"), *headers, key=record.key)
     return record
 
 
@@ -89,6 +90,15 @@ async def test_an_event_without_an_id_keeps_the_identity_of_its_first_place() ->
     assert (fate.result, fate.key, again.key) == ("redriven", first.key, first.key)
     assert again.timestamp_seconds == first.timestamp_seconds
     assert ("trace", b"1") in topics.logs["t"][1].headers
+
+
+async def test_what_goes_back_has_the_kafka_key_that_it_had_and_so_has_its_note() -> None:
+    """Whoever reads the topic by key finds the event where its producer has put it."""
+    topics = KeptTopics(committed=1)
+    parked(topics, {"customerRef": "cus_1"})
+    await redriven(topics)
+    assert [record.key for record in topics.logs["t"]] == [KAFKA_KEY, KAFKA_KEY]
+    assert [record.key for record in topics.logs["t-dead-letters"]] == [KAFKA_KEY, KAFKA_KEY]
 
 
 async def test_a_key_that_stands_in_the_letter_is_kept() -> None:
