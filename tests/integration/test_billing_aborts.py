@@ -23,6 +23,7 @@ HUGE = [b'{"customerRef":"%s"}' % (b"x" * 1_000_000)] * 24
 # fits into the kernel's send buffer as a whole, but not into the server's small receive buffer
 BUFFERED = [b'{"customerRef":"%s"}' % (b"x" * 1000)] * 300
 SMALL = [b'{"customerRef":"cus_A"}', b'{"customerRef":"cus_B"}']
+MORE_THAN_A_QUEUE = 8
 
 
 class Lease:
@@ -162,6 +163,30 @@ async def test_nobody_there_means_that_nothing_was_sent(billing_at: BillingAt) -
     assert isinstance(outcome, TryAgain)
     assert not outcome.outcome_unknown
     assert "Connection refused" in outcome.detail
+
+
+@contextlib.asynccontextmanager
+async def nobody_accepts() -> AsyncIterator[str]:
+    """A listener whose queue is full: the kernel answers no attempt to connect, as a packet filter would."""
+    async with contextlib.AsyncExitStack() as waiting:
+        listener = waiting.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(MORE_THAN_A_QUEUE):
+            queued = waiting.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(address)
+        yield f"http://127.0.0.1:{address[1]}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels refuse what does not fit into the queue")
+async def test_half_of_the_deadline_is_left_when_no_connection_comes_about(billing_at: BillingAt) -> None:
+    """Connecting has a shorter limit of its own, and then it is certain that nothing was sent."""
+    async with nobody_accepts() as url:
+        address = url.removeprefix("http://")
+        outcome = await billing_at(url, 4.0).record_bulk(SMALL, Lease())
+    assert outcome == TryAgain(f"no connection to {address}", outcome_unknown=False)
 
 
 async def test_a_connection_is_used_again(billing_at: BillingAt, answer: bytes) -> None:
