@@ -60,7 +60,11 @@ def end_process(reason: str) -> None:
 
 @asynccontextmanager
 async def watched(
-    alive: Callable[[], bool], end: End = end_process, look_every_seconds: float = LOOK_EVERY_SECONDS
+    alive: Callable[[], bool],
+    end: End = end_process,
+    look_every_seconds: float = LOOK_EVERY_SECONDS,
+    not_alive_looks: int = NOT_ALIVE_LOOKS,
+    still_looks: int = STILL_LOOKS,
 ) -> AsyncIterator[None]:
     """While the block runs, `end` is called with a reason as soon as the process is beyond help; from a thread."""
     beats = [Beat(0, alive=True)]
@@ -72,7 +76,7 @@ async def watched(
             await asyncio.sleep(look_every_seconds / 2)
 
     def look() -> None:
-        verdict = Verdict(NOT_ALIVE_LOOKS, STILL_LOOKS)
+        verdict = Verdict(not_alive_looks, still_looks)
         while not over.wait(look_every_seconds):
             reason = verdict.look(beats[0])
             if reason is not None:

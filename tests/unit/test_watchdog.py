@@ -8,10 +8,9 @@ from tests.waiting import eventually
 
 BLOCKED = """
 import asyncio, threading
-from meter import watchdog
-watchdog.STILL_LOOKS = 3
+from meter.watchdog import watched
 async def main():
-    async with watchdog.watched(lambda: True, look_every_seconds=0.02):
+    async with watched(lambda: True, look_every_seconds=0.02, still_looks=3):
         await asyncio.sleep(0)
         threading.Event().wait()
 asyncio.run(main())
@@ -44,13 +43,13 @@ async def test_the_end_is_said_once_from_outside_the_loop() -> None:
     """With the reason."""
     said: list[str] = []
     async with watched(lambda: False, said.append, look_every_seconds=0.001):
-        await eventually(lambda: said, 5, "it is said while the loop turns")
+        await eventually(lambda: said, 30, "it is said while the loop turns")
     assert len(said) == 1
 
 
 def test_a_blocked_loop_ends_the_process_and_says_where_it_hangs() -> None:
     """Exit code 1, the reason and the stacks on stderr."""
-    ended = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 1
     assert "watchdog: the loop has stood still" in ended.stderr
     assert "in main" in ended.stderr
