@@ -100,7 +100,7 @@ async def create_topic(servers: str, name: str, partitions: int, config: Mapping
             (described,) = await admin.describe_topics([name])
             return described["error_code"] == 0 and len(described["partitions"]) == partitions
 
-        await eventually(shown, 10, f"topic {name} with {partitions} partitions")
+        await eventually(shown, 30, f"topic {name} with {partitions} partitions")
 
 
 async def records_in(servers: str, topic: str) -> list[ConsumerRecord]:

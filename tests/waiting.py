@@ -52,7 +52,7 @@ async def disconnected(server: str) -> None:
     A TLS connection says goodbye after its `close`, in its own time; a test that ends before leaves a socket behind.
     """
     port = int(server.rpartition(":")[2])
-    await eventually(lambda: not _connections_to(port), 10, f"no connection to {server}")
+    await eventually(lambda: not _connections_to(port), 30, f"no connection to {server}")
 
 
 def _connections_to(port: int) -> list[socket.socket]:

@@ -107,7 +107,7 @@ class WorldOnKafka:
         async def usable() -> bool:
             return bool((await self._admin.describe_topics([self.settings.topic]))[0]["partitions"])
 
-        await eventually(usable, 10, "the topic is there")
+        await eventually(usable, 30, "the topic is there")
         await ensure_topics(self.settings, window_seconds=60)
         await self._writer.start()
         await self.receipts.start()
@@ -192,7 +192,7 @@ class Member:
             await self.poll()
             return len(self.records) >= count
 
-        await eventually(enough, 15, f"{count} records, of {len(self.records)}")
+        await eventually(enough, 30, f"{count} records, of {len(self.records)}")
         return [record.value for _, record in self.records]
 
     async def poll(self, timeout_seconds: float = 0.1) -> None:

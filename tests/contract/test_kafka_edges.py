@@ -96,7 +96,7 @@ async def test_the_position_passes_a_transaction_marker(world: World, member: Me
         await member.poll()
         return await member.source.position(0) == (await member.source.bounds([0]))[0].end == 2
 
-    await eventually(at_the_end, 10, "the position is at the end")
+    await eventually(at_the_end, 30, "the position is at the end")
 
 
 async def test_a_position_out_of_retention_is_said_until_it_is_sought(world: World, member: Member) -> None:
@@ -106,7 +106,7 @@ async def test_a_position_out_of_retention_is_said_until_it_is_sought(world: Wor
     member.source.resume([0])
     for _ in range(2):
         with pytest.raises(LostRange) as lost:
-            await eventually(lambda: member.poll(), 10, "an error")
+            await eventually(lambda: member.poll(), 30, "an error")
         assert lost.value.positions == {0: 0}
     assert await member.source.bounds([0, 1]) == {0: Bounds(2, 3), 1: Bounds(0, 0)}
     member.source.seek(0, 2)
@@ -117,7 +117,7 @@ async def test_offsets_are_found_by_time(world: World, member: Member) -> None:
     """The first record at or after the time; the end when there is none."""
     await world.produce(0, [b"a"])
     between = time.time() + 0.01
-    await eventually(lambda: time.time() > between + 0.01, 5, "another moment")
+    await eventually(lambda: time.time() > between + 0.01, 30, "another moment")
     await world.produce(0, [b"b"])
     assert await member.source.offsets_at([0, 1], between) == {0: 1, 1: 0}
     assert await member.source.offsets_at([0], time.time() + 60) == {0: 2}

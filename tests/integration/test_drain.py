@@ -67,6 +67,6 @@ async def test_a_second_signal_ends_it_at_once(broker: Broker, topic: MakeTopic,
         await eventually(lambda: "billing.retrying" in meter.program.log, 20, "the provider refuses")
 
         meter.program.signal(signal.SIGTERM)
-        await eventually(lambda: "draining" in meter.program.log, 10, "it drains")
+        await eventually(lambda: "draining" in meter.program.log, 30, "it drains")
         meter.program.signal(signal.SIGTERM)
         assert await meter.program.end(limit_seconds=3) == 128 + signal.SIGTERM

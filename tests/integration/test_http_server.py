@@ -134,7 +134,7 @@ async def test_connections_are_bounded_and_come_free_again() -> None:
             await reader.readexactly(1)
         one_too_many.close()
         await idle.aclose()
-        await eventually(lambda: _is_served(port), 5, "a new connection is served")
+        await eventually(lambda: _is_served(port), 30, "a new connection is served")
 
 
 async def test_bytes_that_are_not_http_get_a_400() -> None:
@@ -147,7 +147,7 @@ async def test_bytes_that_are_not_http_get_a_400() -> None:
 
 
 async def test_an_ipv6_address_works_too() -> None:
-    """`http.host = "::1"` where the machine has it."""
+    """`http.host = "::1"` where the machine has it: the one test that must listen elsewhere than on 127.0.0.1."""
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     try:

@@ -38,7 +38,7 @@ async def grow(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
     async def shown() -> bool:
         return await partition_count(admin, topic) == partitions
 
-    await eventually(shown, 10, f"topic {topic} shows {partitions} partitions")
+    await eventually(shown, 30, f"topic {topic} shows {partitions} partitions")
 
 
 async def test_missing_topics_are_made_to_keep_long_enough(kafka: KafkaSettings) -> None:

@@ -174,7 +174,7 @@ async def test_closing_without_a_broker_is_bounded_and_quiet(doomed: Broker, doo
     started = time.monotonic()
     await asyncio.gather(member.source.close(), writer.close())
     assert time.monotonic() - started < 15
-    await eventually(lambda: len(asyncio.all_tasks()) == 1, 10, "no task is left behind")
+    await eventually(lambda: len(asyncio.all_tasks()) == 1, 30, "no task is left behind")
 
 
 async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broker, topic: MakeTopic) -> None:

@@ -103,7 +103,7 @@ async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
             held: int = (await sleeper.status())["events"]["held"]
             return held == 100
 
-        await eventually(all_held, 4, "every event is held, none is sent")
+        await eventually(all_held, 30, "every event is held, none is sent")
         sleeper.program.signal(signal.SIGSTOP)
         place.meters.remove(sleeper)
         await place.start_meter()

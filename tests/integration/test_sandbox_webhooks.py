@@ -34,7 +34,7 @@ async def receiving(receiver: Receiver) -> AsyncIterator[str]:
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
-            await eventually(lambda: server.started, 10, "the receiver listens")
+            await eventually(lambda: server.started, 30, "the receiver listens")
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/hooks"
         finally:
             server.should_exit = True
@@ -78,10 +78,10 @@ async def test_an_event_arrives_at_once_and_again_until_it_is_taken() -> None:
             ):
                 await known(client)
                 await grant(client, 10)
-                await eventually(lambda: len(receiver.received) == 1, 5, "the first attempt")
+                await eventually(lambda: len(receiver.received) == 1, 30, "the first attempt")
                 receiver.status = 200
-                await eventually(lambda: len(receiver.received) == 2, 5, "the second attempt")
-                await eventually(lambda: _states(client, {"delivered"}), 5, "delivered")
+                await eventually(lambda: len(receiver.received) == 2, 30, "the second attempt")
+                await eventually(lambda: _states(client, {"delivered"}), 30, "delivered")
     assert receiver.refused == 0
 
 
@@ -102,8 +102,8 @@ async def test_an_endpoint_that_is_not_there_holds_up_nobody() -> None:
                     await client.post("/v1/webhook_endpoints", json={"url": nobody, "enabledEvents": GRANTED})
                 ).raise_for_status()
                 await grant(client, 10)
-                await eventually(lambda: receiver.types == ["customer.credit.granted"], 5, "delivered")
-                await eventually(lambda: _states(client, {"delivered", "waiting"}), 5, "one delivered, one failed")
+                await eventually(lambda: receiver.types == ["customer.credit.granted"], 30, "delivered")
+                await eventually(lambda: _states(client, {"delivered", "waiting"}), 30, "one delivered, one failed")
 
 
 async def test_a_receiver_that_does_not_answer_does_not_keep_the_sandbox(capfd: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ async def test_a_replacement_waits_until_the_old_one_cannot_be_sending_and_the_o
             held: int = (await old.status())["events"]["held"]
             return held == 100
 
-        await eventually(all_held, 4, "every event is held, none is sent")
+        await eventually(all_held, 30, "every event is held, none is sent")
         old.program.signal(signal.SIGSTOP)
         place.meters.remove(old)
         started = time.monotonic()

@@ -47,7 +47,7 @@ async def test_a_process_that_is_stuck_for_an_unknown_cause_says_so_and_ends(
     ):
         meter = await at_work(place, way)
         way.starve(for_ever=True)
-        await eventually(lambda: way.barren_fetches > 1, 10, "nothing is under way any more")
+        await eventually(lambda: way.barren_fetches > 1, 30, "nothing is under way any more")
         await place.produce(usages(FEW, first=FEW))
         produced = time.monotonic()
 
@@ -78,7 +78,7 @@ async def test_a_client_that_silently_delivers_nothing_is_made_anew(
     ):
         meter = await at_work(place, way)
         way.starve(for_ever=False)
-        await eventually(lambda: way.barren_fetches > 1, 10, "nothing is under way any more")
+        await eventually(lambda: way.barren_fetches > 1, 30, "nothing is under way any more")
         await place.produce(usages(FEW, first=FEW))
 
         await stays_healthy([meter], 2 * STUCK_AFTER_SECONDS)

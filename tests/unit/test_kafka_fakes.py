@@ -88,7 +88,7 @@ async def test_an_evicted_member_goes_on_until_it_notices(cluster: FakeCluster) 
     assert await member.values(1) == [b"event"]
     with pytest.raises(Redelivered):
         await member.source.commit({0: Committed(1, "")})
-    await eventually(lambda: len(member.assigned) == len(other.assigned) == 1, 5, "both are members")
+    await eventually(lambda: len(member.assigned) == len(other.assigned) == 1, 30, "both are members")
 
 
 async def test_partitions_that_are_added_are_assigned(cluster: FakeCluster) -> None:

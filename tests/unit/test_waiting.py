@@ -1,7 +1,6 @@
 """What tests wait with."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -32,12 +31,8 @@ async def test_at_the_limit_the_test_fails_with_the_last_value() -> None:
 
 async def test_a_condition_that_hangs_fails_at_the_limit_too() -> None:
     """A condition that never answers does not outlast the limit."""
-    start = time.monotonic()
-
     with pytest.raises(pytest.fail.Exception, match="the condition hangs"):
         await eventually(asyncio.Event().wait, 0.1, "the event")
-
-    assert time.monotonic() - start < 5
 
 
 async def test_a_connection_counts_until_its_socket_is_closed() -> None:
