@@ -13,7 +13,7 @@ from meter.accounting.offsets import OffsetLedger
 from meter.accounting.provider import Provider
 from meter.accounting.reading import Chunk, Progress, Topics, made_between, read_ranges, read_receipts, read_whole
 from meter.accounting.report import Findings, PartitionFindings
-from meter.accounting.usage import AcceptedUsage, Usage
+from meter.accounting.usage import AcceptedUsage, Books, Comparison, Usage
 from meter.errors import Unavailable
 from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, read_back
 from meter.pipeline.receipt import Owner
@@ -33,15 +33,18 @@ class Question:
     until_seconds: float | None = None
 
 
-async def audit(topics: Topics, question: Question, provider: Provider, progress: Progress) -> Findings:
-    """The findings. Raises `CommandFailed` (no such topic, receipts of a newer version), `Unavailable`."""
+async def audit(topics: Topics, question: Question, provider: Provider | None, progress: Progress) -> Findings:
+    """The findings; without a provider from Kafka alone.
+
+    Raises `CommandFailed` (no such topic, receipts of a newer version), `Unavailable`.
+    """
     return await _Audit(topics, question, provider, progress).run()
 
 
 class _Audit:
     """One run; the parts read one topic each."""
 
-    def __init__(self, topics: Topics, question: Question, provider: Provider, progress: Progress) -> None:
+    def __init__(self, topics: Topics, question: Question, provider: Provider | None, progress: Progress) -> None:
         self._topics = topics
         self._question = question
         self._provider = provider
@@ -135,13 +138,7 @@ class _Audit:
 
     async def _findings(self) -> Findings:
         books = self._accepted.books()
-        comparison, why_not = None, ""
-        try:
-            async for rows in self._provider.rows():
-                books.tick(rows)
-            comparison = books.compare()
-        except Unavailable as error:
-            why_not = str(error)
+        comparison, why_not = await _compare(books, self._provider)
         undebited: Counter[str] = Counter()
         for ledger in self._ledgers.values():
             undebited += ledger.undebited()
@@ -164,6 +161,18 @@ class _Audit:
     def _partition(self, partition: int, ledger: OffsetLedger) -> PartitionFindings:
         ends, gaps, overtaken = ledger.ends(), ledger.gaps(), ledger.overtaken()
         return PartitionFindings(partition, ledger.first, ledger.end, self._open[partition], ends, gaps, overtaken)
+
+
+async def _compare(books: Books, provider: Provider | None) -> tuple[Comparison | None, str]:
+    """What the provider's rows say, or why it cannot be asked."""
+    if provider is None:
+        return None, ""
+    try:
+        async for rows in provider.rows():
+            books.tick(rows)
+    except Unavailable as error:
+        return None, str(error)
+    return books.compare(), ""
 
 
 _NOBODY = Usage("", "")

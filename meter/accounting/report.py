@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from meter.accounting.offsets import Ends, Span
 from meter.accounting.usage import Comparison, Total
@@ -10,6 +11,14 @@ from meter.pipeline.receipt import REPEAT
 
 SHOWN = 20
 """Spans and differences that are listed; JSON has all of them."""
+
+
+class Verdict(StrEnum):
+    """What an audit comes to. Only `OK` is good: what nobody can check is not."""
+
+    OK = "ok"
+    NOT_VERIFIABLE = "not_verifiable"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,9 @@ class Findings:
     accepted: Total
     """Accepted events and their units, once per key."""
     comparison: Comparison | None
-    """None: the provider cannot be asked."""
+    """None: the provider cannot be asked, or was not to be."""
     not_verifiable: str = ""
-    """Why not."""
+    """Why it cannot be asked; empty when it was asked, or was not to be."""
     foreign_receipts: int = 0
     """Receipts of other groups, providers or environments: they end nothing here."""
     skipped: int = 0
@@ -98,12 +107,14 @@ class Findings:
         return not self.gaps
 
     @property
-    def is_good(self) -> bool:
-        """Every offset has one end, and the provider, if it can be asked, agrees."""
-        return self.every_offset_has_one_end and (self.comparison is None or self.comparison.agrees)
+    def verdict(self) -> Verdict:
+        """`OK` when every offset has one end and the provider, unless it was not to be asked, agrees."""
+        if self.gaps or not (self.comparison is None or self.comparison.agrees):
+            return Verdict.FAILED
+        return Verdict.NOT_VERIFIABLE if self.not_verifiable else Verdict.OK
 
-    def verdict(self) -> str:
-        """One line."""
+    def summary(self) -> str:
+        """What the verdict rests on, one line."""
         ends = self.ends
         parts = f"{ends.accepted:,} accepted, {ends.duplicate:,} duplicate, {ends.dead_lettered:,} dead-lettered"
         if self.every_offset_has_one_end:
@@ -115,7 +126,8 @@ class Findings:
     def _provider(self) -> str:
         comparison = self.comparison
         if comparison is None:
-            return f"provider: not verifiable ({self.not_verifiable})"
+            why = self.not_verifiable
+            return f"provider: not verifiable ({why})" if why else "Kafka alone: the provider was not asked"
         if comparison.agrees:
             return f"the provider has the same {comparison.ours.events:,} events and {comparison.ours.units:,} units"
         return (
@@ -123,17 +135,20 @@ class Findings:
             f"{comparison.parked:,} billed though dead-lettered, {len(comparison.differences):,} customers and products"
         )
 
+    def _provider_as_json(self) -> dict[str, object]:
+        if self.comparison is not None:
+            return {"verdict": "agrees" if self.comparison.agrees else "disagrees", **_plain(self.comparison)}
+        if self.not_verifiable:
+            return {"verdict": "not verifiable", "reason": self.not_verifiable}
+        return {"verdict": "not asked"}
+
     def as_json(self) -> dict[str, object]:
-        """Everything; `provider.verdict` is `agrees`, `disagrees` or `not verifiable`."""
-        if self.comparison is None:
-            provider: dict[str, object] = {"verdict": "not verifiable", "reason": self.not_verifiable}
-        else:
-            verdict = "agrees" if self.comparison.agrees else "disagrees"
-            provider = {"verdict": verdict, **_plain(self.comparison)}
+        """Everything; `provider.verdict` is `agrees`, `disagrees`, `not verifiable` or `not asked`."""
         return {
             "topic": self.topic,
             "group": self.group,
-            "good": self.is_good,
+            "verdict": self.verdict,
+            "good": self.verdict is Verdict.OK,
             "everyOffsetHasOneEnd": self.every_offset_has_one_end,
             **self.ends._asdict(),
             "gaps": self.gaps,
@@ -145,7 +160,7 @@ class Findings:
             "notDebited": dict(self.not_debited),
             "repeats": self.repeats,
             "acceptedOncePerKey": self.accepted._asdict(),
-            "provider": provider,
+            "provider": self._provider_as_json(),
             "partitions": [found.as_json() for found in self.partitions],
         }
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,36 +14,35 @@ if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.report import Findings
     from meter.settings import Settings
 
+_SHOWN: Final = {"ok": ("OK", "green"), "not_verifiable": ("NOT VERIFIABLE", "yellow"), "failed": ("FAILED", "red")}
+
 
 def audit(
     since: SinceOption = None,
     until: UntilOption = None,
+    kafka_only: Annotated[
+        bool, typer.Option("--kafka-only", help="Do not ask the provider: only that every offset has one end.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show from Kafka alone that every offset has exactly one end, and compare with the provider.
 
     Below the committed position each record of the source topic must be named by a receipt (accepted or duplicate) or
-    by a dead letter. Exit 0 only when that is so and a provider that can be asked agrees.
+    by a dead letter. Exit 0 only when that is so and the provider agrees: one that cannot be asked is not verifiable,
+    which is exit 1, unless --kafka-only says that it is not to be asked.
     """
     settings = read_settings(config)
-    findings = asyncio.run(_run(settings, question_of(settings, since, until)))
+    findings = asyncio.run(_run(settings, question_of(settings, since, until), kafka_only=kafka_only))
     if as_json:
         typer.echo(json.dumps(findings.as_json()))
     else:
         for line in findings.lines():
             typer.echo(line)
-        typer.echo(_verdict(findings))
-    if not findings.is_good:
+        word, colour = _SHOWN[findings.verdict]
+        typer.echo(f"{typer.style(word, fg=colour)}  {findings.summary()}")
+    if findings.verdict != "ok":
         raise typer.Exit(1)
-
-
-def _verdict(findings: "Findings") -> str:
-    """Green only when the provider was asked, too."""
-    if not findings.is_good:
-        return typer.style("FAILED", fg="red") + f"  {findings.verdict()}"
-    colour = "yellow" if findings.comparison is None else "green"
-    return typer.style("OK", fg=colour) + f"  {findings.verdict()}"
 
 
 def question_of(settings: "Settings", since: str | None = None, until: str | None = None) -> "Question":
@@ -60,12 +59,13 @@ def question_of(settings: "Settings", since: str | None = None, until: str | Non
     )
 
 
-async def _run(settings: "Settings", question: "Question") -> "Findings":
+async def _run(settings: "Settings", question: "Question", *, kafka_only: bool) -> "Findings":
     from meter.accounting.audit import audit as run
     from meter.accounting.provider import SandboxRows
     from meter.cli.progress import bars
     from meter.kafka.archive import open_archive
 
+    provider = None if kafka_only else SandboxRows(settings.billing.base_url)
     async with open_archive(settings.kafka) as archive:
         with bars() as progress:
-            return await run(archive, question, SandboxRows(settings.billing.base_url), progress)
+            return await run(archive, question, provider, progress)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from meter.accounting.report import Verdict
 from meter.demo import audit, evidence, table, topics
 from meter.demo.events import RESTART_SHARE, Planned, World, allowance, stream
 from meter.demo.expectation import Produced, expect
@@ -227,14 +228,14 @@ class Story:
         )
         findings = await audit.run(self._installation)
         faults = [*reconcile(expected, books.found), *_refusal_missing(observer.limits)]
-        if not (findings.is_good and findings.comparison):
-            faults.append(Fault("meter audit does not agree", [findings.verdict(), *findings.lines()]))
+        if findings.verdict is not Verdict.OK:
+            faults.append(Fault("meter audit does not agree", [findings.summary(), *findings.lines()]))
         self._times.check = time.monotonic() - started
         shown = table.Shown(
             scene.planned, expected, books, self._restart, observer.limits, scene.free_units, self._times
         )
         self._screen.table(table.sections(shown))
-        self._screen.title(f"meter audit: {findings.verdict()}")
+        self._screen.title(f"meter audit: {findings.summary()}")
         self._screen.verdict(faults, _summary(expected, self._screen.elapsed_seconds))
         if faults:
             self._screen.title(f"logs and data stay in {self._installation.folder}")

@@ -7,7 +7,7 @@ import pytest
 
 from meter.accounting.audit import Question, audit
 from meter.accounting.offsets import OffsetLedger, Span
-from meter.accounting.report import Findings
+from meter.accounting.report import Findings, Verdict
 from meter.accounting.usage import Row
 from meter.errors import Unavailable
 from meter.pipeline.receipt import Owner
@@ -32,7 +32,7 @@ class Nobody:
         raise Unavailable("nobody answers")
 
 
-async def found(topics: KeptTopics, provider: Rows | Nobody, question: Question = QUESTION) -> Findings:
+async def found(topics: KeptTopics, provider: Rows | Nobody | None, question: Question = QUESTION) -> Findings:
     return await audit(topics, question, provider, lambda what, done, total: None)
 
 
@@ -51,12 +51,12 @@ async def test_each_kind_of_end_counts_once() -> None:
     topics.receipt({0: ("a", "d"), 1: ("a", "d")})
     topics.dead_letter(2)
     findings = await found(topics, Rows(row("a", 5), row("later")))
-    assert findings.is_good, findings
+    assert findings.verdict is Verdict.OK, findings
     assert findings.ends == (3, 1, 1, 1)
     assert (findings.open, findings.accepted) == (1, (1, 5))
     assert findings.comparison is not None
     assert findings.comparison.others == 1
-    assert findings.verdict().startswith("every one of 3 offsets has exactly one end (1 accepted, 1 duplicate, 1 dead")
+    assert findings.summary().startswith("every one of 3 offsets has exactly one end (1 accepted, 1 duplicate, 1 dead")
 
 
 async def test_gaps_are_listed_with_their_offsets() -> None:
@@ -66,7 +66,7 @@ async def test_gaps_are_listed_with_their_offsets() -> None:
         topics.event(key)
     topics.receipt({3: ("d", "a")})
     findings = await found(topics, Rows(row("d")))
-    assert not findings.is_good
+    assert findings.verdict is Verdict.FAILED
     (partition,) = findings.partitions
     assert partition.gaps == [Span(0, 2), Span(4, 4)]
     assert "no end: t:0:0 to 2 (3)" in list(findings.lines())
@@ -87,11 +87,11 @@ async def test_a_gap_may_be_a_receipt_that_is_no_longer_kept() -> None:
     topics.receipt({1: ("b", "a")})
     words = "no longer kept in t-receipts: 1 records; an end that only they named cannot be seen"
     findings = await found(topics, Nobody())
-    assert (findings.is_good, findings.as_json()["expired"]) == (False, {"t-receipts": 1})
+    assert (findings.verdict, findings.as_json()["expired"]) == (Verdict.FAILED, {"t-receipts": 1})
     assert words in findings.lines()
     topics.receipt({0: ("a", "a")})
-    again = await found(topics, Nobody())
-    assert (again.is_good, words in again.lines()) == (True, False)
+    again = await found(topics, Rows(row("a")))
+    assert (again.verdict, words in again.lines()) == (Verdict.OK, False)
 
 
 async def test_l2_a_dead_letter_that_a_receipt_has_overtaken_is_told_and_no_fault() -> None:
@@ -103,7 +103,7 @@ async def test_l2_a_dead_letter_that_a_receipt_has_overtaken_is_told_and_no_faul
     topics.receipt({0: ("a", "a"), 1: ("b", "a")})
     topics.dead_letter(2, "c")
     findings = await found(topics, Rows(row("a", 2), row("b", 2)))
-    assert findings.is_good, findings.verdict()
+    assert findings.verdict is Verdict.OK, findings.summary()
     assert findings.ends == (3, 2, 0, 1)
     assert (findings.overtaken, findings.accepted) == (1, (2, 4))
     assert "a dead letter too, but the receipt counts: t:0:1" in list(findings.lines())
@@ -133,14 +133,35 @@ async def test_receipts_of_others_and_of_an_older_topic_end_nothing() -> None:
     assert (findings.gaps, findings.foreign_receipts) == (2, 1)
 
 
-async def test_a_provider_that_cannot_be_asked_is_not_verifiable() -> None:
-    """Every offset has its end, which is all that is said; `agrees` it is not."""
+async def test_a_provider_that_cannot_be_asked_is_not_verifiable_and_never_good() -> None:
+    """Every offset has its end, and that is all that is known: neither `agrees` nor `ok`."""
     topics = KeptTopics(committed=1)
     topics.event("a")
     topics.receipt({0: ("a", "a")})
     findings = await found(topics, Nobody())
-    assert (findings.is_good, findings.comparison) == (True, None)
-    assert findings.as_json()["provider"] == {"verdict": "not verifiable", "reason": "nobody answers"}
+    shown = findings.as_json()
+    assert (shown["verdict"], shown["good"], shown["everyOffsetHasOneEnd"]) == ("not_verifiable", False, True)
+    assert shown["provider"] == {"verdict": "not verifiable", "reason": "nobody answers"}
+    assert "provider: not verifiable (nobody answers)" in findings.summary()
+
+
+async def test_gaps_fail_an_audit_whether_or_not_the_provider_can_be_asked() -> None:
+    """What Kafka alone shows to be wrong is not merely unknown."""
+    topics = KeptTopics(committed=1)
+    topics.event("a")
+    verdicts = [(await found(topics, provider)).verdict for provider in (Rows(), Nobody(), None)]
+    assert verdicts == [Verdict.FAILED] * 3
+
+
+async def test_kafka_alone_is_good_only_in_so_many_words() -> None:
+    """Nobody wanted the provider to be asked: that it was not stands in the words and in the JSON."""
+    topics = KeptTopics(committed=1)
+    topics.event("a")
+    topics.receipt({0: ("a", "a")})
+    findings = await found(topics, None)
+    shown = findings.as_json()
+    assert (shown["verdict"], shown["good"], shown["provider"]) == ("ok", True, {"verdict": "not asked"})
+    assert findings.summary().endswith("; Kafka alone: the provider was not asked")
 
 
 async def test_the_provider_is_compared_key_by_key_and_in_sums() -> None:
@@ -189,7 +210,7 @@ async def test_one_key_in_two_places_is_one_event() -> None:
     topics.receipt({0: ("a", "a")})
     topics.receipt({1: ("a", "a")}, undebited={"0": "duplicate"})
     findings = await found(topics, Rows(row("a", 7)))
-    assert findings.is_good
+    assert findings.verdict is Verdict.OK
     assert (findings.accepted, findings.not_debited, findings.repeats) == ((1, 7), {}, 1)
     said = "accepted as repeats, which the provider had: 1 (on debits its first answer counts)"
     assert said in findings.lines()
@@ -205,7 +226,7 @@ async def test_a_redriven_event_ends_in_both_of_its_places() -> None:
     topics.dead_letter(9, "", ("meter-record", b"t:0:2"), ("meter-redrives", b"1"))
     topics.receipt({1: ("a", "a")})
     findings = await found(topics, Rows(row("a")))
-    assert findings.is_good, list(findings.lines())
+    assert findings.verdict is Verdict.OK, list(findings.lines())
     assert findings.ends == (3, 1, 0, 2)
 
 
@@ -218,7 +239,7 @@ async def test_a_span_of_time_is_looked_at_alone() -> None:
     topics.receipt({2: ("b", "a")})
     question = Question("t", "t-receipts", "t-dead-letters", OWNER, since_seconds=1, until_seconds=2)
     findings = await found(topics, Rows(row("b")), question)
-    assert findings.is_good, list(findings.lines())
+    assert findings.verdict is Verdict.OK, list(findings.lines())
     assert findings.ends == (1, 0, 0, 1)
 
 
@@ -229,7 +250,7 @@ async def test_what_lies_before_a_chosen_start_is_no_gap() -> None:
         topics.event(key)
     topics.receipt({2: ("c", "a")})
     findings = await found(topics, Rows(row("c")))
-    assert (findings.is_good, findings.skipped, findings.ends.records) == (True, 2, 1)
+    assert (findings.verdict, findings.skipped, findings.ends.records) == (Verdict.OK, 2, 1)
 
 
 def test_a_million_offsets_take_ten_bytes_each() -> None:
