@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from meter.http_server import serve
+from meter.http.server import serve
 from meter.sandbox.app import Sandbox
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store

@@ -199,7 +199,7 @@ async def test_usage_billed_for_another_product_of_the_same_customer_is_a_differ
     assert [(one.usage.customer, one.usage.product) for one in findings.comparison.differences] == [
         ("cus_1", product) for product in differing
     ]
-    assert findings.is_good is (not differing)
+    assert findings.verdict is (Verdict.FAILED if differing else Verdict.OK)
 
 
 async def test_one_key_in_two_places_is_one_event() -> None:
