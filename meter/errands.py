@@ -1,7 +1,7 @@
 """What the machine wants done outside, done: requests, receipts, dead letters, commits.
 
-Each is answered for to the machine exactly once, also when it is cancelled, even before it began: what nobody
-answers for would be under way for ever.
+Each is answered for to the machine exactly once, also when it is cancelled, even before it began, or ends in an
+exception that nobody planned for: what nobody answers for would be under way for ever.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class Errands:
     def start(self, actions: Actions) -> None:
         """Does what the machine said, in the background."""
         for batch in actions.sends:
-            self._start(self._send(batch), partial(self._answered, batch.name, _CANCELLED))
+            self._start(self._send(batch), partial(self._answered, batch.name, _GIVEN_UP))
         for receipt in actions.receipts:
             self._start(self._write_receipt(receipt), partial(self._receipt_failed, receipt.number))
         for letter in actions.dead_letters:
@@ -86,7 +86,7 @@ class Errands:
 
     def _start(self, errand: Coroutine[object, object, None], give_up: Callable[[], None]) -> None:
         def ended(task: "asyncio.Task[None]") -> None:
-            if task.cancelled():
+            if task.cancelled() or task.exception() is not None:
                 give_up()
 
         self._spawn(errand).add_done_callback(ended)
@@ -175,7 +175,7 @@ class Errands:
             self._observer.write_waits(next(iter(self._waiting.values()), None))
 
 
-_CANCELLED = TryAgain("cancelled", outcome_unknown=True)
+_GIVEN_UP = TryAgain("given up", outcome_unknown=True)
 
 
 def _label(outcome: Outcome) -> str:

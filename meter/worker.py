@@ -74,6 +74,7 @@ class Worker:
             machine, source, log_of_receipts, clock, options, self._spawn, self._note_assignment
         )
         self._ends_every_seconds = options.ends_every_seconds
+        self._hand_over_seconds = options.hand_over_seconds
         self._stalls = Stalls(options.stalled_after_seconds)
         self.ends: Mapping[int, Bounds] = {}
         """What the log holds per partition, as last seen; absent while unknown."""
@@ -261,8 +262,12 @@ class Worker:
         return self._machine.gate.paused is not None and self._machine.is_quiet(self._clock.now())
 
     async def _outlast_inserts(self) -> None:
-        """Whoever takes over may send at once: not before what we sent last can no longer be inserted."""
-        while self._machine.is_inserting(self._clock.now()):  # noqa: ASYNC110  # it is time alone that ends it
+        """Whoever takes over may send at once: not before what we sent last can no longer be inserted.
+
+        No longer than a hand-over: until we have left, heartbeats keep partitions that nobody works on.
+        """
+        deadline = self._clock.now().steady_seconds + self._hand_over_seconds
+        while self._machine.is_inserting(now := self._clock.now()) and now.steady_seconds < deadline:  # noqa: ASYNC110  # it is time alone that ends it
             await asyncio.sleep(POLL_TIMEOUT_SECONDS / 5)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":

@@ -1,14 +1,16 @@
 """What the machine wants done outside: each errand is answered for once, whatever becomes of it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
 
+from meter.edges import BillingApi
 from meter.errands import Errands
 from meter.pipeline.actions import Actions
 from meter.pipeline.now import Now
+from meter.pipeline.outcome import Outcome
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from tests.builders import Driver, bad_record, records
 from tests.fakes import FakeBilling, Fault
@@ -42,7 +44,7 @@ class Seen:
 class World:
     """Errands for a machine that is driven by hand."""
 
-    def __init__(self, *, cancels: bool = False) -> None:
+    def __init__(self, *, cancels: bool = False, billing: BillingApi | None = None) -> None:
         self.driver = Driver(0)
         self.cluster = FakeCluster()
         for topic in ("usage", "receipts", "letters"):
@@ -56,7 +58,7 @@ class World:
             FakeSource(self.cluster, "usage"),
             FakeReceipts(self.cluster, "receipts"),
             FakeDeadLetters(self.cluster, "letters"),
-            self.billing,
+            billing or self.billing,
             self,
             self.seen,
             "usage",
@@ -107,6 +109,27 @@ async def test_a_commit_cancelled_before_it_began_is_not_outstanding_for_ever() 
     await world.carry_out()
     assert not world.driver.machine.commits.is_outstanding()
     assert not world.driver.machine.may_send(world.driver.now)
+
+
+class Broken:
+    """A provider's client with a mistake in it."""
+
+    async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
+        """Whatever it is."""
+        raise ZeroDivisionError("nobody planned for this")
+
+
+async def test_a_request_that_ends_in_an_exception_has_an_unknown_outcome() -> None:
+    """Nobody knows how far it got: two seconds, and then it is no longer under way."""
+    world = World(billing=Broken())
+    world.driver.feed(0, *records(0, 3))
+    await world.carry_out()
+    assert world.driver.machine.is_inserting(world.driver.now)
+    world.driver.pass_time(1.9)
+    assert world.driver.sends == []
+    assert world.driver.machine.is_inserting(world.driver.now)
+    world.driver.pass_time(0.2)
+    assert len(world.driver.sends) == 1
 
 
 async def test_an_answer_is_counted_by_what_it_means() -> None:

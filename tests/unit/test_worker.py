@@ -1,14 +1,19 @@
 """The loop: what the machine says is done, whatever Kafka and the provider do meanwhile."""
 
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
 from structlog.testing import capture_logs
 
 from meter.errors import RecordTooLarge
 from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.outcome import Outcome
 from meter.pipeline.receipt import Owner
 from meter.worker import RECORDS_PER_POLL
 from tests.fake_log import Faults
 from tests.fakes import Fault
-from tests.shell import LETTERS, TOPIC, Process
+from tests.shell import LETTERS, LIMIT_SECONDS, TOPIC, Process
 
 
 async def test_an_event_is_billed_receipted_and_committed() -> None:
@@ -290,6 +295,46 @@ async def test_a_provider_that_is_away_is_waited_for() -> None:
     assert meter.events == {"consumed": 6, "accepted": 6}
 
 
+# What nobody planned for
+
+
+class Broken:
+    """A provider's client with a mistake in it; `ended` lets it come to light."""
+
+    def __init__(self) -> None:
+        self.asked, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
+        """Whatever it is."""
+        self.asked.set()
+        await self.ended.wait()
+        raise ZeroDivisionError("nobody planned for this")
+
+
+async def test_an_exception_in_a_request_ends_the_process_and_its_membership() -> None:
+    """With the reason, and after the two seconds in which the provider may still be inserting: redelivery is the
+    recovery, so nobody may go on holding the partitions."""
+    broken = Broken()
+    meter = Process(bills_at=broken)
+    meter.produce("a")
+    with pytest.raises(ZeroDivisionError, match="nobody planned"):
+        await _come_to_light(broken, meter)
+    assert not meter.group.members
+
+
+async def test_a_membership_ends_though_nobody_answers_for_a_request() -> None:
+    """Whatever mistake that was: it waits as long as for a hand-over, then others may have the partitions."""
+    meter = Process()
+    async with meter.running() as task:
+        await meter.joined()
+        meter.produce("a")
+        meter.machine.records(0, meter.cluster.log(TOPIC, 0).records, meter.clock.now())
+        assert meter.machine.next(meter.clock.now()).sends
+        meter.stop.set()
+        await meter.until(lambda: meter.turn(1.0) or task.done(), "it has ended")
+    assert not meter.group.members
+
+
 # Receipts
 
 
@@ -371,3 +416,15 @@ async def _held_back(meter: Process) -> None:
     """One request has arrived at the provider, which takes its time."""
     meter.billing.open.clear()
     await meter.until(lambda: meter.billing.requests_total == 1, "a request is under way")
+
+
+async def _come_to_light(broken: Broken, meter: Process) -> None:
+    """The mistake does, and the process has two seconds to wait before it leaves."""
+    async with meter.running() as task:
+        await asyncio.wait_for(broken.asked.wait(), LIMIT_SECONDS)
+        broken.ended.set()
+        await meter.turns()
+        assert not task.done()
+        assert meter.group.members
+        meter.turn(2.1)
+        await meter.until(task.done, "it has ended")
