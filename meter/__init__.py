@@ -151,71 +151,75 @@ cli/                   the commands, a module each
   broker.py              a Kafka client for the length of one command
 __main__.py            python -m meter
 sandbox/               the provider in a box; imports nothing from the rest
-  calls.py               one request, one answer
-  errors.py              the provider's error bodies
-  shapes.py              how bodies are checked
-  paging.py              pages of lists
-  authentication.py      who calls
-  references.py          references as the provider makes them
-  timestamps.py          which timestamps it takes
-  usages.py              what a usage event may be
-  recording.py           keeps each once, and says what it cost
-  debits.py              what usage costs in credits
-  ledger.py              every change of a customer's credits is a row
-  counting.py            what allowances count
-  limits.py              counts them down
-  periods.py             where billing periods begin and end
-  entries.py             customers, products, plans, purchases and payments as values
-  books.py               payments, and the sums over them
-  catalogue.py           all of them, in memory and in the store
-  customers.py           customers over REST
-  products.py            products over REST
-  plans.py               plans over REST
-  purchases.py           purchases over REST
-  payments.py            what was paid for
-  purchasing.py          how a purchase begins
-  renewals.py            how it goes on, period by period
-  activation.py          puts a customer on a plan
-  credits.py             credits over REST
-  intents.py             payments that are announced, and what they pay for
-  mcp_products.py        products that sell the tools of an MCP server
-  sessions.py            checkout and customer sessions over REST
-  markup.py              HTML made of elements, escaped in one place
-  pages.py               the pages behind their links
-  listings.py            the tables of the page at /
-  overview.py            the page itself
-  checkout.py            what happens when a customer has paid
-  refunds.py             gives money back
-  transactions.py        statistics, and what a product has earned
-  meter_events.py        measurements that nobody bills
-  merchant.py            who sells
-  user_info.py           what an account page wants to know
-  routes.py              which of the provider's paths leads where
-  schemas.py             words for JSON Schemas
-  bodies.py              what the routes take
-  shown.py               what they answer
-  operations.py          both, operation by operation
-  openapi.py             /openapi.json, made of them
-  announcements.py       what a change is announced as
-  changes.py             what else is announced
-  open_debits.py         what of it can be added up
-  outbox.py              webhooks that are still to be delivered
-  store.py               SQLite, one transaction a call
-  retries.py             when they are sent
-  signing.py             how they prove where they come from
-  webhooks.py            sends them
-  samples.py             one of each
-  endpoints.py           where to, over REST
-  webhook_controls.py    what became of them
-  jobs.py                what time alone does to purchases
+  rest/                  how it talks
+    calls.py               one request, one answer
+    errors.py              error bodies
+    shapes.py              how bodies are checked
+    paging.py              pages of lists
+    authentication.py      who calls
+    references.py          references as the provider makes them
+    timestamps.py          which timestamps it takes
+  bookkeeping/           what it knows, as values, and the sums over them
+    entries.py             customers, products, plans, purchases and payments
+    usages.py              what a usage event may be
+    ledger.py              every change of a customer's credits is a row
+    periods.py             where billing periods begin and end
+    counting.py            what allowances count
+    payments.py            what was paid for
+    books.py               payments, and the sums over them
+  webhooks/              who is told of it
+    events.py              what a change of purchases and credits is announced as
+    entry_events.py        what else is announced
+    open_debits.py         what of it can be added up
+    outbox.py              what is still to be delivered
+    retries.py             when it is sent
+    signing.py             how it proves where it comes from
+    delivery.py            sends it
+    samples.py             one of each
+    endpoints.py           where to, over REST
+    controls.py            what became of it
   knobs.py               guesses where nobody knows, and how to change them
-  faults.py              lists of faults
-  striking.py            answers as a fault says
-  responses.py           answers that are none
-  demo_data.py           the world of the provider's examples
-  demo_sales.py          what was sold there
-  mishaps.py             cards that are refused, purchases that are overdue
-  controls.py            /sandbox/...
+  store.py               SQLite, one transaction a call
+  catalogue.py           all entries, in memory and in the store
+  sales/                 what is sold to whom
+    customers.py           customers over REST
+    credits.py             credits over REST
+    products.py            products over REST
+    plans.py               plans over REST
+    mcp_products.py        products that sell the tools of an MCP server
+    new_purchases.py       how a purchase begins
+    purchases.py           purchases over REST
+    renewals.py            how they go on, period by period
+    jobs.py                what time alone does to them
+    sessions.py            checkout and customer sessions over REST
+    activation.py          puts a customer on a plan
+    checkout.py            what happens when a customer has paid
+    intents.py             payments that are announced, and what they pay for
+    refunds.py             gives money back
+    transactions.py        statistics, and what a product has earned
+    merchant.py            who sells
+  usage/                 what customers use of it
+    debits.py              what usage costs in credits
+    recording.py           keeps each event once, and says what it cost
+    limits.py              counts allowances down
+    user_info.py           what an account page wants to know
+    meter_events.py        measurements that nobody bills
+  pages/                 for people
+    markup.py              HTML made of elements, escaped in one place
+    session_pages.py       the pages behind the links of sessions
+    listings.py            the tables of the page at /
+    overview.py            the page itself
+  faults/                failing on purpose
+    fault_list.py          which faults are on
+    striker.py             answers as a fault says
+    connections.py         answers that are none, and clients that are gone
+  routes.py              which of the provider's paths leads where
+  description/           the routes, described
+    schemas.py             words for JSON Schemas
+    requests.py            what they take
+    answers.py             what they answer
+    operations.py          both, operation by operation
+    openapi.py             /openapi.json, made of them
   mcp/                   the provider's tools
     parameters.py          what tools take, and how clients are told
     tools.py               the thirteen, as data
@@ -225,6 +229,11 @@ sandbox/               the provider in a box; imports nothing from the rest
     server.py              the tools as a server
     http.py                /mcp
     stdio.py               stdin and stdout
+  demo_data/             the world of the provider's examples
+    world.py               who and what is in it
+    sales.py               what was sold there
+  mishaps.py             cards that are refused, purchases that are overdue
+  controls.py            /sandbox/...
   app.py                 the whole as one application
   server.py              serves it, with connections that can be reset
 localkafka/            Apache Kafka on this machine

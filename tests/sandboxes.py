@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.faults import Fault
+from meter.sandbox.faults.fault_list import Fault
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.store import Store
 

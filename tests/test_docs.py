@@ -27,9 +27,9 @@ from meter.pipeline.outcome import Refusal
 from meter.pipeline.parking import PARKED
 from meter.pipeline.ring import Ring
 from meter.pipeline.settlement import DeadLetterWrite
-from meter.sandbox import faults
-from meter.sandbox.endpoints import EVENT_TYPES
+from meter.sandbox.faults import fault_list
 from meter.sandbox.knobs import PREFIX, Knobs
+from meter.sandbox.webhooks.endpoints import EVENT_TYPES
 from meter.settings import load
 from meter.settings.options import every_option
 from tests import doc_tables
@@ -192,7 +192,7 @@ def test_every_tool_of_the_sandbox_is_explained() -> None:
 
 def test_every_fault_of_the_sandbox_is_explained() -> None:
     """The kinds are those that a list of faults may name."""
-    kinds = get_args(get_type_hints(faults.Fault)["kind"])
+    kinds = get_args(get_type_hints(fault_list.Fault)["kind"])
     assert [row[0] for row in table(SANDBOX, "Faults")] == [f"`{kind}`" for kind in kinds]
 
 

@@ -16,7 +16,7 @@ from meter.errors import UserMistake
 
 if TYPE_CHECKING:
     from meter.sandbox.app import Sandbox
-    from meter.sandbox.faults import Fault
+    from meter.sandbox.faults.fault_list import Fault
 
 _WELCOME = """\
 The billing provider's sandbox listens at {address} (data: {data}; key: {key}; faults: {faults}).
@@ -45,7 +45,7 @@ def sandbox(
     Where the provider's behaviour is unknown, the \[sandbox] section of the configuration chooses it.
     """
     from meter.sandbox.app import Sandbox
-    from meter.sandbox.demo_data import NotEmptyError
+    from meter.sandbox.demo_data.world import NotEmptyError
     from meter.sandbox.knobs import BadKnobsError, read_knobs
     from meter.sandbox.server import CannotListenError, address, listen
     from meter.sandbox.store import CannotOpenError, Store
@@ -97,7 +97,7 @@ async def _for_a_client(sandbox: "Sandbox", listening: socket.socket, key: str |
 
 
 def _read_faults(path: Path) -> "list[Fault]":
-    from meter.sandbox.faults import BadFaultsError, read_faults
+    from meter.sandbox.faults.fault_list import BadFaultsError, read_faults
 
     try:
         return read_faults(path.read_bytes())

@@ -18,30 +18,30 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meter.sandbox import demo_data as demo
-from meter.sandbox.authentication import authenticate, environment_of
-from meter.sandbox.calls import SANDBOX, Answer, Call, Handler
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
-from meter.sandbox.endpoints import configured
-from meter.sandbox.errors import ProviderError
-from meter.sandbox.faults import Fault, Faults
-from meter.sandbox.jobs import Jobs
+from meter.sandbox.demo_data import world as demo
+from meter.sandbox.description.openapi import OpenApi
+from meter.sandbox.faults.connections import Client, Cut, Pipe, Silence
+from meter.sandbox.faults.fault_list import Fault, Faults
+from meter.sandbox.faults.striker import ConnectionCutError, Route, Striker
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.mcp.arguments import Caller
 from meter.sandbox.mcp.routes import tool_routes
 from meter.sandbox.mcp.tools import ENDPOINT
-from meter.sandbox.openapi import OpenApi
-from meter.sandbox.overview import Overview
-from meter.sandbox.pages import Pages
-from meter.sandbox.recording import Recorder
-from meter.sandbox.renewals import Renewals
-from meter.sandbox.responses import Client, Cut, Pipe, Silence
+from meter.sandbox.pages.overview import Overview
+from meter.sandbox.pages.session_pages import Pages
+from meter.sandbox.rest.authentication import authenticate, environment_of
+from meter.sandbox.rest.calls import SANDBOX, Answer, Call, Handler
+from meter.sandbox.rest.errors import ProviderError
 from meter.sandbox.routes import provider_routes
+from meter.sandbox.sales.jobs import Jobs
+from meter.sandbox.sales.renewals import Renewals
 from meter.sandbox.store import Store
-from meter.sandbox.striking import ConnectionCutError, Route, Striker
-from meter.sandbox.webhook_controls import WebhookControls
-from meter.sandbox.webhooks import Webhooks
+from meter.sandbox.usage.recording import Recorder
+from meter.sandbox.webhooks.controls import WebhookControls
+from meter.sandbox.webhooks.delivery import Webhooks
+from meter.sandbox.webhooks.endpoints import configured
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server

@@ -7,12 +7,9 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.announcements import Event
-from meter.sandbox.books import Books
-from meter.sandbox.calls import LIVE, SANDBOX
-from meter.sandbox.changes import changes, removal
-from meter.sandbox.counting import Counts
-from meter.sandbox.entries import (
+from meter.sandbox.bookkeeping.books import Books
+from meter.sandbox.bookkeeping.counting import Counts
+from meter.sandbox.bookkeeping.entries import (
     BEGUN,
     AnyEntry,
     Customer,
@@ -24,9 +21,12 @@ from meter.sandbox.entries import (
     Session,
     Transaction,
 )
-from meter.sandbox.ledger import Credit
-from meter.sandbox.payments import next_payment
+from meter.sandbox.bookkeeping.ledger import Credit
+from meter.sandbox.bookkeeping.payments import next_payment
+from meter.sandbox.rest.calls import LIVE, SANDBOX
 from meter.sandbox.store import Store
+from meter.sandbox.webhooks.entry_events import changes, removal
+from meter.sandbox.webhooks.events import Event
 
 
 class Shelf:

@@ -21,25 +21,25 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.calls import ENVIRONMENTS, LIVE, SANDBOX, Answer, Call, Handler
+from meter.sandbox.bookkeeping.entries import Customer, Plan, Product
+from meter.sandbox.bookkeeping.usages import Usage
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.checkout import Checkout
-from meter.sandbox.customers import check_unique, read_customer
-from meter.sandbox.customers import shown as shown_customer
-from meter.sandbox.entries import Customer, Plan, Product
-from meter.sandbox.errors import Issue, ProviderError, iso
-from meter.sandbox.faults import BadFaultsError, Fault, Faults, read_faults
+from meter.sandbox.faults.fault_list import BadFaultsError, Fault, Faults, read_faults
 from meter.sandbox.mishaps import Mishaps
-from meter.sandbox.paging import whole_number
-from meter.sandbox.plans import check_currency, read_plan, replacing
-from meter.sandbox.products import read_product
-from meter.sandbox.products import shown as shown_product
-from meter.sandbox.purchasing import Purchasing
-from meter.sandbox.references import usage_reference
-from meter.sandbox.shapes import Path, Reading
+from meter.sandbox.rest.calls import ENVIRONMENTS, LIVE, SANDBOX, Answer, Call, Handler
+from meter.sandbox.rest.errors import Issue, ProviderError, iso
+from meter.sandbox.rest.paging import whole_number
+from meter.sandbox.rest.references import usage_reference
+from meter.sandbox.rest.shapes import Path, Reading
+from meter.sandbox.sales.checkout import Checkout
+from meter.sandbox.sales.customers import check_unique, read_customer
+from meter.sandbox.sales.customers import shown as shown_customer
+from meter.sandbox.sales.new_purchases import NewPurchases
+from meter.sandbox.sales.plans import check_currency, read_plan, replacing
+from meter.sandbox.sales.products import read_product
+from meter.sandbox.sales.products import shown as shown_product
+from meter.sandbox.sales.transactions import Transactions
 from meter.sandbox.store import Store, StoredUsage
-from meter.sandbox.transactions import Transactions
-from meter.sandbox.usages import Usage
 
 MAX_PAGE = 50_000
 _NAMES = {number: name for name, number in ENVIRONMENTS.items()}
@@ -171,7 +171,7 @@ class Controls:
         plan = shelf.plans.get(product_ref, {}).get(plan_ref)
         if customer_ref not in shelf.customers or plan is None:
             raise ProviderError(404, "Customer, product or plan not found")
-        purchase = Purchasing(self._catalogue).begin(environment, customer_ref, plan, call.now, paid=plan.price > 0)
+        purchase = NewPurchases(self._catalogue).begin(environment, customer_ref, plan, call.now, paid=plan.price > 0)
         return Answer.of(201, {"reference": purchase.reference})
 
 

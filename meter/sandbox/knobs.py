@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from meter.sandbox.counting import Counting
-from meter.sandbox.endpoints import is_url
-from meter.sandbox.webhooks import Manner
+from meter.sandbox.bookkeeping.counting import Counting
+from meter.sandbox.webhooks.delivery import Manner
+from meter.sandbox.webhooks.endpoints import is_url
 
 PREFIX = "METER_SANDBOX__"
 Outcome = Literal["success", "paywall", "fail"]

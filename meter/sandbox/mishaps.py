@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
+from meter.sandbox.bookkeeping.entries import BEGUN, AnyEntry
+from meter.sandbox.bookkeeping.payments import of_intent
 from meter.sandbox.catalogue import Catalogue, Shelf
-from meter.sandbox.entries import BEGUN, AnyEntry
-from meter.sandbox.errors import ProviderError, iso
-from meter.sandbox.payments import of_intent
-from meter.sandbox.shapes import Reading
+from meter.sandbox.rest.calls import LIVE, SANDBOX, Answer, Call
+from meter.sandbox.rest.errors import ProviderError, iso
+from meter.sandbox.rest.shapes import Reading
 
 
 class Mishaps:

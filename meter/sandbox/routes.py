@@ -1,25 +1,25 @@
 """Which of the provider's paths leads to which route."""
 
-from meter.sandbox.activation import Activation
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.credits import Credits
-from meter.sandbox.customers import Customers
-from meter.sandbox.endpoints import Endpoints
-from meter.sandbox.intents import Intents
+from meter.sandbox.faults.striker import Route
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.limits import Limits
-from meter.sandbox.mcp_products import McpProducts
-from meter.sandbox.merchant import PaymentMethods, merchant, platform_config
-from meter.sandbox.meter_events import MeterEvents
-from meter.sandbox.plans import Plans
-from meter.sandbox.products import Products
-from meter.sandbox.purchases import Purchases
-from meter.sandbox.purchasing import Purchasing
-from meter.sandbox.recording import Recorder
-from meter.sandbox.sessions import Sessions
+from meter.sandbox.sales.activation import Activation
+from meter.sandbox.sales.credits import Credits
+from meter.sandbox.sales.customers import Customers
+from meter.sandbox.sales.intents import Intents
+from meter.sandbox.sales.mcp_products import McpProducts
+from meter.sandbox.sales.merchant import PaymentMethods, merchant, platform_config
+from meter.sandbox.sales.new_purchases import NewPurchases
+from meter.sandbox.sales.plans import Plans
+from meter.sandbox.sales.products import Products
+from meter.sandbox.sales.purchases import Purchases
+from meter.sandbox.sales.sessions import Sessions
 from meter.sandbox.store import Store
-from meter.sandbox.striking import Route
-from meter.sandbox.user_info import UserInfo
+from meter.sandbox.usage.limits import Limits
+from meter.sandbox.usage.meter_events import MeterEvents
+from meter.sandbox.usage.recording import Recorder
+from meter.sandbox.usage.user_info import UserInfo
+from meter.sandbox.webhooks.endpoints import Endpoints
 
 Entry = tuple[str, str, Route]
 """Method, path, route."""
@@ -30,7 +30,7 @@ def provider_routes(recorder: Recorder, store: Store, catalogue: Catalogue, knob
     purchases = Purchases(store, catalogue)
     sessions = Sessions(catalogue, purchases)
     limits, credit = Limits(store, catalogue, sessions, knobs.unlimited_remaining), Credits(store, catalogue)
-    activation = Activation(store, catalogue, Purchasing(catalogue), sessions, knobs)
+    activation = Activation(store, catalogue, NewPurchases(catalogue), sessions, knobs)
     return [
         ("POST", "/v1/sdk/usages", Route(recorder.single, recorder.read_one)),
         ("POST", "/v1/sdk/usages/bulk", Route(recorder.bulk, recorder.read_bulk, many=True)),

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.responses import CUT
+from meter.sandbox.faults.connections import CUT
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for zero seconds: the peer sees a reset, not an orderly end
 _GRACE_SECONDS = 1

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from meter.sandbox.announcements import Event, credit_events
-from meter.sandbox.counting import Counting, Counts
-from meter.sandbox.ledger import LEDGER_SCHEMA, Credit, Ledger
-from meter.sandbox.outbox import OUTBOX_SCHEMA, Outbox
-from meter.sandbox.usages import Usage
+from meter.sandbox.bookkeeping.counting import Counting, Counts
+from meter.sandbox.bookkeeping.ledger import LEDGER_SCHEMA, Credit, Ledger
+from meter.sandbox.bookkeeping.usages import Usage
+from meter.sandbox.webhooks.events import Event, credit_events
+from meter.sandbox.webhooks.outbox import OUTBOX_SCHEMA, Outbox
 
 # Idempotency keys are random, so every call touches pages all over their index: they stay in memory (64 MiB) and go
 # to the file only once the log holds 10,000 pages. Twice as fast as SQLite's own 2 MiB and 1,000.

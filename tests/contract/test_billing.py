@@ -34,10 +34,10 @@ from meter.pipeline.outcome import (
     UnknownCustomer,
 )
 from meter.sandbox.app import Sandbox
+from meter.sandbox.faults.striker import ConnectionCutError
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.server import running
 from meter.sandbox.store import Store
-from meter.sandbox.striking import ConnectionCutError
 from tests.exchanges import InProcess
 from tests.fakes import FakeBilling, Fault
 

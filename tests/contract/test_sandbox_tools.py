@@ -7,9 +7,9 @@ import pytest
 from mcp import Client, MCPError
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.calls import LIVE
-from meter.sandbox.faults import Fault
+from meter.sandbox.faults.fault_list import Fault
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.rest.calls import LIVE
 from meter.sandbox.server import running
 from meter.sandbox.store import Store
 from tests.mcp_clients import NEW, OLD, call, mcp_client, refusal, text

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter.sandbox.calls import SANDBOX, Call
+from meter.sandbox.bookkeeping.usages import OTHER_NAMES, Usage, read_bulk, read_thoroughly
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.controls import Controls
-from meter.sandbox.errors import ProviderError, iso
-from meter.sandbox.faults import Faults
-from meter.sandbox.limits import UNLIMITED, Limits
-from meter.sandbox.purchases import Purchases
-from meter.sandbox.recording import Recorder
-from meter.sandbox.references import usage_reference
-from meter.sandbox.sessions import Sessions
+from meter.sandbox.faults.fault_list import Faults
+from meter.sandbox.rest.calls import SANDBOX, Call
+from meter.sandbox.rest.errors import ProviderError, iso
+from meter.sandbox.rest.references import usage_reference
+from meter.sandbox.sales.purchases import Purchases
+from meter.sandbox.sales.sessions import Sessions
 from meter.sandbox.store import Store
-from meter.sandbox.usages import OTHER_NAMES, Usage, read_bulk, read_thoroughly
+from meter.sandbox.usage.limits import UNLIMITED, Limits
+from meter.sandbox.usage.recording import Recorder
 from tests.sandboxes import BULK, CUSTOMER, LIMITS, NOW, PRODUCT, USAGES, client_of, known, remaining, rows
 
 FIELDS = [*(field.encode_name for field in msgspec.structs.fields(Usage)), *(other for other, _ in OTHER_NAMES)]

@@ -8,13 +8,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter.sandbox.calls import SANDBOX, Call
+from meter.sandbox.bookkeeping.entries import Customer, Plan, Product
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.credits import Credits
-from meter.sandbox.entries import Customer, Plan, Product
-from meter.sandbox.purchasing import Purchasing
-from meter.sandbox.recording import Recorder
+from meter.sandbox.rest.calls import SANDBOX, Call
+from meter.sandbox.sales.credits import Credits
+from meter.sandbox.sales.new_purchases import NewPurchases
 from meter.sandbox.store import Store
+from meter.sandbox.usage.recording import Recorder
 from tests.sandboxes import NOW
 
 PRICES = {"prd_1": 10, "prd_2": 7}
@@ -65,7 +65,7 @@ def _sell(catalogue: Catalogue) -> None:
     for reference, price in PRICES.items():
         plan = Plan(f"pln_{reference}", reference, MOMENT, MOMENT, type="usage-based", credits_per_unit=price)
         catalogue.put(SANDBOX, [Product(reference, reference, MOMENT, MOMENT), plan])
-        Purchasing(catalogue).begin(SANDBOX, "cus_1", plan, NOW)
+        NewPurchases(catalogue).begin(SANDBOX, "cus_1", plan, NOW)
 
 
 def _call(body: object) -> Call:

@@ -8,16 +8,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter.sandbox.books import figures
-from meter.sandbox.calls import SANDBOX, Call, Handler
+from meter.sandbox.bookkeeping.books import figures
+from meter.sandbox.bookkeeping.entries import Customer, Purchase, Transaction
+from meter.sandbox.bookkeeping.payments import next_payment
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.demo_data import BOB, SUPPORT_BOT, USED, world
-from meter.sandbox.entries import Customer, Purchase, Transaction
-from meter.sandbox.errors import ProviderError, iso
-from meter.sandbox.payments import next_payment
-from meter.sandbox.refunds import Refunds
+from meter.sandbox.demo_data.world import BOB, SUPPORT_BOT, USED, world
+from meter.sandbox.rest.calls import SANDBOX, Call, Handler
+from meter.sandbox.rest.errors import ProviderError, iso
+from meter.sandbox.sales.refunds import Refunds
+from meter.sandbox.sales.transactions import Transactions
 from meter.sandbox.store import Store
-from meter.sandbox.transactions import Transactions
 from tests.sandboxes import CUSTOMER, NOW
 
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001  # given

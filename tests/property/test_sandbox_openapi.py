@@ -26,12 +26,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.errors import iso
+from meter.sandbox.description.openapi import document
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.openapi import document
-from meter.sandbox.recording import Recorder
+from meter.sandbox.rest.errors import iso
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
+from meter.sandbox.usage.recording import Recorder
 from tests.sandboxes import CUSTOMER, NOW, PRODUCT, bought, client_of, known, plan_of
 from tests.schemas import closed
 

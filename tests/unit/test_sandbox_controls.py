@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from meter.sandbox.calls import SANDBOX
+from meter.sandbox.bookkeeping.usages import Usage
+from meter.sandbox.rest.calls import SANDBOX
 from meter.sandbox.store import Store
-from meter.sandbox.usages import Usage
 from tests.sandboxes import BULK, CUSTOMER, NOW, PRODUCT, USAGES, client_of, event, known, remaining, rows
 
 

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.calls import SANDBOX
-from meter.sandbox.demo_data import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError, world
-from meter.sandbox.demo_sales import PAYMENT, PURCHASE
+from meter.sandbox.demo_data.sales import PAYMENT, PURCHASE
+from meter.sandbox.demo_data.world import BOB, JANE, PRO, SUPPORT_BOT, NotEmptyError, world
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.rest.calls import SANDBOX
 from meter.sandbox.store import Store
 from tests.operations import OPERATIONS
 from tests.sandboxes import BULK, LIMITS, FixedClock, client_of, rows, tool

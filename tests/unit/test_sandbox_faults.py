@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.sandbox.faults import Faults, read_faults
-from meter.sandbox.striking import ConnectionCutError
+from meter.sandbox.faults.fault_list import Faults, read_faults
+from meter.sandbox.faults.striker import ConnectionCutError
 from tests.sandboxes import BULK, LIMITS, USAGES, client_of, event, known, rows
 
 TWO = {"events": [event(idempotencyKey="a"), event(idempotencyKey="b", customerRef="cus_bad")]}

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.sandbox.counting import Counting
+from meter.sandbox.bookkeeping.counting import Counting
 from meter.sandbox.knobs import BadKnobsError, Knobs, read_knobs
 from meter.sandbox.store import Store
 from tests.sandboxes import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meter.sandbox.faults import Fault
+from meter.sandbox.faults.fault_list import Fault
 from meter.sandbox.knobs import Knobs
 from tests.sandboxes import BULK, CUSTOMER, PRODUCT, USAGES, activate, client_of, event, grant, known, plan_of, rows
 from tests.sandboxes import tool as call

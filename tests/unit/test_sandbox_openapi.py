@@ -8,11 +8,11 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # the package ships no types
 
 from meter.sandbox.catalogue import Catalogue
+from meter.sandbox.description.operations import OPERATIONS
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.operations import OPERATIONS
-from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import Entry, provider_routes
 from meter.sandbox.store import Store
+from meter.sandbox.usage.recording import Recorder
 from tests.sandboxes import client_of
 
 

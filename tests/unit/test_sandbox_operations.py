@@ -8,9 +8,9 @@ import pytest
 
 from meter.sandbox.catalogue import Catalogue
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.recording import Recorder
 from meter.sandbox.routes import provider_routes
 from meter.sandbox.store import Store
+from meter.sandbox.usage.recording import Recorder
 from tests.operations import NAMES, OPERATIONS, Operation, World, named, world_of
 from tests.sandboxes import PRODUCT, client_of, plan_of
 from tests.schemas import faults

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter.sandbox.errors import iso
-from meter.sandbox.periods import counted_period, days_later, moment_of, period_end
+from meter.sandbox.bookkeeping.periods import counted_period, days_later, moment_of, period_end
+from meter.sandbox.rest.errors import iso
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.sandbox.errors import iso
 from meter.sandbox.knobs import Knobs
+from meter.sandbox.rest.errors import iso
 from tests.sandboxes import (
     CUSTOMER,
     LIMITS,

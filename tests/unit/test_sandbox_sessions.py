@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.sandbox.calls import SANDBOX, Call
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.purchases import Purchases
-from meter.sandbox.sessions import LIFE_SECONDS, REMEMBERED_SECONDS, Sessions
+from meter.sandbox.rest.calls import SANDBOX, Call
+from meter.sandbox.sales.purchases import Purchases
+from meter.sandbox.sales.sessions import LIFE_SECONDS, REMEMBERED_SECONDS, Sessions
 from meter.sandbox.store import Store
 from tests.sandboxes import (
     CUSTOMER,

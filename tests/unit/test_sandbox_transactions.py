@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from meter.sandbox.app import Sandbox
-from meter.sandbox.calls import LIVE, SANDBOX, Answer, Call
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.errors import ProviderError
-from meter.sandbox.refunds import Refunds
+from meter.sandbox.rest.calls import LIVE, SANDBOX, Answer, Call
+from meter.sandbox.rest.errors import ProviderError
+from meter.sandbox.sales.refunds import Refunds
+from meter.sandbox.sales.transactions import Transactions
 from meter.sandbox.store import Store
-from meter.sandbox.transactions import Transactions
 from tests.sandboxes import (
     CUSTOMER,
     NOW,

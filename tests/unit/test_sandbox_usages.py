@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meter.sandbox.errors import iso
+from meter.sandbox.rest.errors import iso
 from tests.sandboxes import BULK, CUSTOMER, NOW, PRODUCT, USAGES, client_of, event, known, rows
 
 DAY = 86400

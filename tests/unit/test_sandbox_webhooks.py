@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from meter.sandbox.announcements import Event
 from meter.sandbox.app import Sandbox
-from meter.sandbox.calls import SANDBOX, Call
-from meter.sandbox.endpoints import EVENT_TYPES
+from meter.sandbox.bookkeeping.ledger import Credit
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.ledger import Credit
-from meter.sandbox.refunds import Refunds
-from meter.sandbox.retries import next_go
-from meter.sandbox.samples import samples
+from meter.sandbox.rest.calls import SANDBOX, Call
+from meter.sandbox.sales.refunds import Refunds
 from meter.sandbox.store import Store
+from meter.sandbox.webhooks.endpoints import EVENT_TYPES
+from meter.sandbox.webhooks.events import Event
+from meter.sandbox.webhooks.retries import next_go
+from meter.sandbox.webhooks.samples import samples
 from tests.sandboxes import (
     BULK,
     CUSTOMER,

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from meter.sandbox.calls import Call
-from meter.sandbox.errors import Issue, ProviderError
 from meter.sandbox.mcp.parameters import other_names
 from meter.sandbox.mcp.tools import ENDPOINT, Tool
-from meter.sandbox.shapes import Reading, custom
+from meter.sandbox.rest.calls import Call
+from meter.sandbox.rest.errors import Issue, ProviderError
+from meter.sandbox.rest.shapes import Reading, custom
 
 _FAILED = ("failure", "error")
 _USAGE_TOOLS = ("record_usage", "record_bulk_usage")

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from mcp.types import CallToolResult, TextContent
 
-from meter.sandbox.errors import Issue, ProviderError
+from meter.sandbox.rest.errors import Issue, ProviderError
 
 _MAX_ISSUES_TOLD = 20
 

@@ -11,12 +11,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from meter.sandbox.authentication import authenticate
-from meter.sandbox.calls import Answer
-from meter.sandbox.errors import ProviderError
+from meter.sandbox.faults.connections import Client, Cut
 from meter.sandbox.mcp.arguments import Caller
 from meter.sandbox.mcp.server import Fate, Tools
-from meter.sandbox.responses import Client, Cut
+from meter.sandbox.rest.authentication import authenticate
+from meter.sandbox.rest.calls import Answer
+from meter.sandbox.rest.errors import ProviderError
 
 UNAUTHORIZED, INTERNAL = -32001, -32603
 _MAX_BODY_BYTES = 2**30  # as much as REST takes: what is too much is for faults to say

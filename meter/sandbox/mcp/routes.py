@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from meter.sandbox.catalogue import Catalogue
-from meter.sandbox.customers import Customers
+from meter.sandbox.faults.striker import Route
 from meter.sandbox.knobs import Knobs
-from meter.sandbox.limits import Limits
 from meter.sandbox.mcp.tools import tools
-from meter.sandbox.purchases import Purchases
-from meter.sandbox.refunds import Refunds
 from meter.sandbox.routes import Entry
-from meter.sandbox.sessions import Sessions
+from meter.sandbox.sales.customers import Customers
+from meter.sandbox.sales.purchases import Purchases
+from meter.sandbox.sales.refunds import Refunds
+from meter.sandbox.sales.sessions import Sessions
+from meter.sandbox.sales.transactions import Transactions
 from meter.sandbox.store import Store
-from meter.sandbox.striking import Route
-from meter.sandbox.transactions import Transactions
+from meter.sandbox.usage.limits import Limits
 
 
 def tool_routes(entries: Sequence[Entry], store: Store, catalogue: Catalogue, knobs: Knobs) -> dict[str, Route]:

@@ -10,15 +10,15 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from meter.sandbox.calls import Answer, Call
-from meter.sandbox.errors import ProviderError
+from meter.sandbox.faults.striker import MALFORMED, Connection, ConnectionCutError, FaultError, Route, Striker
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.mcp import envelope
 from meter.sandbox.mcp.arguments import Caller, call_of
 from meter.sandbox.mcp.parameters import schema
 from meter.sandbox.mcp.tools import ENDPOINT, Tool, tools
-from meter.sandbox.renewals import Renewals
-from meter.sandbox.striking import MALFORMED, Connection, ConnectionCutError, FaultError, Route, Striker
+from meter.sandbox.rest.calls import Answer, Call
+from meter.sandbox.rest.errors import ProviderError
+from meter.sandbox.sales.renewals import Renewals
 
 NAME, VERSION = "meter-sandbox", "1"
 """What clients show; the version is that of /openapi.json."""

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from meter.sandbox.bookkeeping.usages import ACTION_TYPES, MAX_EVENTS, MAX_KEY_LENGTH, MAX_UNITS, OTHER_NAMES
 from meter.sandbox.mcp.parameters import Parameter, Schema, mapping, number, schema, text
-from meter.sandbox.usages import ACTION_TYPES, MAX_EVENTS, MAX_KEY_LENGTH, MAX_UNITS, OTHER_NAMES
 
 ENDPOINT = "/mcp"
 OUTCOMES = ("success", "paywall", "fail", "failure", "error")

@@ -1,0 +1,1 @@
+"""What the provider knows, as values and sums over them, without a route and without a store."""

@@ -1,0 +1,1 @@
+"""The world of the provider's own examples, made for `--demo-data`."""

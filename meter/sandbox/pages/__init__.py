@@ -1,0 +1,1 @@
+"""HTML: the page at `/`, and those behind the links of sessions."""

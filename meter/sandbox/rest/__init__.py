@@ -1,0 +1,1 @@
+"""How the provider talks over REST: a call and its answer, errors, how bodies are checked, pages of lists."""

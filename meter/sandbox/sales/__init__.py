@@ -1,0 +1,1 @@
+"""What is sold to whom: customers, products, plans, purchases, and the money for them."""
