@@ -87,6 +87,7 @@ http/                  the daemon, asked over HTTP
   parking.py             held events into the dead letters, by an operator's wish
   server.py              serves them in the worker's own loop
   connection.py          one connection with bounds
+  plain_connection.py    that stays HTTP/1.1
 standing.py            how this replica stands: the facts for operators
 health.py              ready? stuck?
 stalls.py              partitions from which nothing arrives

@@ -5,14 +5,16 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from meter.errors import UserMistake
-from meter.http.connection import BoundedConnection
+from meter.http.connection import BoundedConnection, Patience
 
-_KEEP_ALIVE_SECONDS = 60
+_PATIENCE = Patience()
 _GRACE_SECONDS = 5
 _BACKLOG = 1024
 
@@ -39,19 +41,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+async def serve(app: ASGIApp, host: str, port: int, patience: Patience = _PATIENCE) -> AsyncIterator[int]:
     """Serve `app` as long as the block runs; gives the port. UserMistake as `listen`."""
-    async with serve_on(app, listen(host, port)) as bound:
+    async with serve_on(app, listen(host, port), patience) as bound:
         yield bound
 
 
 @asynccontextmanager
-async def serve_on(app: ASGIApp, sock: socket.socket) -> AsyncIterator[int]:
+async def serve_on(app: ASGIApp, sock: socket.socket, patience: Patience = _PATIENCE) -> AsyncIterator[int]:
     """Serve `app` on a socket of `listen`; at the end requests under way get their answers, for 5 seconds.
 
     Leaves signals alone: who starts the process decides how it ends.
     """
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(_config(app, patience))
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     port: int = sock.getsockname()[1]
@@ -68,10 +70,10 @@ async def serve_on(app: ASGIApp, sock: socket.socket) -> AsyncIterator[int]:
             connection.transport.abort()  # whoever has not read his answer by now
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, patience: Patience) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=cast("type[asyncio.Protocol]", partial(BoundedConnection, patience)),  # only ever called
         ws="none",
         lifespan="off",
         log_config=None,
@@ -79,7 +81,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from meter.sandbox.app import Sandbox
 from meter.sandbox.faults.connections import CUT
@@ -21,8 +21,11 @@ class CannotListenError(Exception):
     """The address cannot be listened on; says why in one sentence."""
 
 
-class _Protocol(HttpToolsProtocol):
-    """An HTTP connection that tells the application how to reset it."""
+class _Protocol(H11Protocol):
+    """An HTTP connection that tells the application how to reset it.
+
+    On h11, which answers an offer of HTTP/2 in HTTP/1.1; uvicorn's quicker parser loses the body that follows one.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
         super().connection_made(transport)

@@ -12,7 +12,7 @@ import pytest
 
 from meter.errors import UserMistake
 from meter.http.api import build
-from meter.http.connection import MAX_CONNECTIONS, MAX_HEAD_BYTES
+from meter.http.connection import MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_PIPELINED, Patience
 from meter.http.server import listen, serve
 from meter.limits import Answer, Question
 from tests.waiting import eventually
@@ -135,6 +135,101 @@ async def test_connections_are_bounded_and_come_free_again() -> None:
         one_too_many.close()
         await idle.aclose()
         await eventually(lambda: _is_served(port), 30, "a new connection is served")
+
+
+REQUEST = b"GET /v1/limits/cus_1/prd_1 HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def _is_cut_off(reader: asyncio.StreamReader) -> bool:
+    """Reads all that comes until the connection ends; fails when it does not end."""
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+    return True
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+async def test_requests_ahead_of_their_answers_are_bounded(is_quick: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody fills the memory, or the log, with requests that he sends without waiting."""
+    limits = Limits()
+    if not is_quick:
+        limits.go.clear()
+    async with serve(app(limits), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST * 5_000)
+        assert await _is_cut_off(reader)
+        limits.go.set()
+        writer.close()
+    assert caplog.records == []
+
+
+async def test_a_few_requests_ahead_are_answered_in_order() -> None:
+    """Pipelining as HTTP/1.1 has it."""
+    async with serve(app(), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        named = [b"GET /v1/limits/cus_%d/prd_1 HTTP/1.1\r\nhost: x\r\n\r\n" % n for n in range(MAX_PIPELINED)]
+        writer.write(b"".join(named))
+        for number in range(MAX_PIPELINED):
+            assert f'"cus_{number}"'.encode() in await asyncio.wait_for(reader.readuntil(b"}"), 5)
+        writer.close()
+
+
+async def test_an_empty_line_does_not_make_a_connection_live_for_ever() -> None:
+    """It ends the idle time, and begins no request."""
+    async with serve(app(), "127.0.0.1", 0, Patience(request_seconds=0.05)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"}")
+        writer.write(b"\r\n")
+        assert await _is_cut_off(reader)
+        writer.close()
+
+
+@pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"])
+async def test_who_never_reads_his_answers_is_cut_off(ending: bytes) -> None:
+    """Whether he asks on or wanted to be the last: what he does not read does not keep the connection."""
+    large = build(Limits(), Probe(), lambda: b"x" * 20_000_000, None)
+    async with serve(large, "127.0.0.1", 0, Patience(reading_seconds=0.05)) as port:
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + ending + b"\r\n")
+            await eventually(lambda: _is_reset(caller), 5, "he is cut off")
+
+
+def _is_reset(caller: socket.socket) -> bool:
+    """Without reading: the system knows that the other side is gone."""
+    return bool(caller.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+@pytest.mark.parametrize("pieces", [1, 60])
+async def test_an_offer_of_http_2_is_answered_in_http_1(pieces: int) -> None:
+    """Java's own client makes one with every request; body and connection are as without it."""
+    body = b'{"customerRef": "cus_1", "productRef": "prd_1"}'
+    offer = (
+        b"POST /v1/sdk/limits HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: x\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    async with serve(app(), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        sent = (offer + body) * 2 + REQUEST
+        for start in range(0, len(sent), -(-len(sent) // pieces)):
+            writer.write(sent[start : start + -(-len(sent) // pieces)])
+            await writer.drain()
+            await asyncio.sleep(0)
+        for _ in range(3):
+            answer = await asyncio.wait_for(reader.readuntil(b"}"), 5)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b'"cus_1"' in answer
+        writer.close()
+
+
+async def test_a_tunnel_is_refused() -> None:
+    """CONNECT is for proxies."""
+    async with serve(app(), "127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"CONNECT x:1 HTTP/1.1\r\nhost: x:1\r\n\r\n")
+        assert (await reader.read(12)) == b"HTTP/1.1 400"
+        writer.close()
 
 
 async def test_bytes_that_are_not_http_get_a_400() -> None:

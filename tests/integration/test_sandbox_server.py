@@ -298,3 +298,13 @@ async def _struck(client: httpx.AsyncClient, url: str = "") -> bool:
 
 async def _usages(client: httpx.AsyncClient, count: int) -> bool:
     return bool((await client.get("/sandbox/totals")).json()["usages"] == count)
+
+
+async def test_an_offer_of_http_2_is_answered_in_http_1() -> None:
+    """Java's own client makes one with every request over plain text; its body counts all the same."""
+    async with served() as client:
+        offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEAAEAAAAIAAAAB"}
+        for number in range(2):
+            answer = await client.post(BULK, json=batch(number), headers=offer)
+            assert answer.status_code == 200, answer.text
+        assert (await client.get("/sandbox/totals")).json()["usages"] == 200
