@@ -43,8 +43,8 @@ pipeline/              what happens to an event, decided without I/O: values in,
 edges.py               what the worker needs of Kafka and of the provider
 worker.py              the loop: does what the machine says
 errands.py             what the machine wants done outside, done
-membership.py          taking partitions over and handing them on
-memberships.py         one membership after the other
+rebalance.py           taking partitions over and handing them on
+supervisor.py          one worker after the other
 stopping.py            being told to stop while something has only begun
 kafka/                 aiokafka behind those edges
   connection.py          how the cluster is reached, and what a failure means

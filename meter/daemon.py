@@ -29,15 +29,15 @@ from meter.kafka.receipts import KafkaReceipts
 from meter.kafka.topics import ensure_topics
 from meter.kafka.writer import Writer
 from meter.limits import LimitsCache
-from meter.membership import MembershipOptions
-from meter.memberships import Memberships
 from meter.metrics import Metrics
 from meter.pipeline.actions import MachineOptions
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.pipeline.receipt import Owner
+from meter.rebalance import GroupOptions
 from meter.settings import Settings
 from meter.standing import Standing
+from meter.supervisor import Supervisor
 from meter.watchdog import watched
 from meter.worker import Worker
 
@@ -96,7 +96,7 @@ class Daemon:
 
     async def run(self, sock: socket.socket, stop: asyncio.Event) -> None:
         """Serves HTTP and bills; returns when both have ended."""
-        memberships = Memberships(
+        supervisor = Supervisor(
             self._kafka, self.machine, self._standing, self._clock, self._settings.run.drain_timeout_seconds
         )
         async with serve_on(self._app, sock) as port:
@@ -107,7 +107,7 @@ class Daemon:
             announcing = asyncio.create_task(self._announce_drain(stop))
             try:
                 async with watched(self._standing.alive):
-                    await memberships.run(stop)
+                    await supervisor.run(stop)
             finally:
                 announcing.cancel()
         log.info("stopped", **self.machine.counts.events())
@@ -135,7 +135,7 @@ class Daemon:
                 self.billing,
                 self._clock,
                 self._standing,
-                self._membership_options(),
+                self._group_options(),
             )
         finally:
             await receipts.close()
@@ -169,9 +169,9 @@ class Daemon:
             lease_seconds=settings.lease_seconds,
         )
 
-    def _membership_options(self) -> MembershipOptions:
+    def _group_options(self) -> GroupOptions:
         settings = self._settings
-        return MembershipOptions(
+        return GroupOptions(
             topic=settings.kafka.topic,
             group_id=settings.kafka.group_id,
             start_from=settings.kafka.start_from,

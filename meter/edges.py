@@ -10,7 +10,7 @@ from meter.pipeline.event import Record
 from meter.pipeline.outcome import Outcome
 from meter.pipeline.start import Bounds, Committed
 
-RebalanceListener = Callable[[frozenset[int]], Awaitable[None]]
+RebalanceCallback = Callable[[frozenset[int]], Awaitable[None]]
 
 
 class EventSource(Protocol):
@@ -19,7 +19,7 @@ class EventSource(Protocol):
     @property
     def cluster_id(self) -> str: ...
 
-    async def start(self, on_revoked: RebalanceListener, on_assigned: RebalanceListener) -> None:
+    async def start(self, on_revoked: RebalanceCallback, on_assigned: RebalanceCallback) -> None:
         """Joins. New partitions deliver nothing until resumed. Raises Unavailable, Unauthenticated."""
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:

@@ -135,7 +135,7 @@ class Standing:
         failing_since = self._failing_since if machine.counts.held else None  # what was held went to somebody else
         moved = self._moved()
         facts = health.Facts(
-            joined=self.worker is not None and self.worker.membership.joined,
+            joined=self.worker is not None and self.worker.listener.joined,
             kafka_trouble=self.kafka_trouble or (self.worker.ends_trouble if self.worker is not None else None),
             filling=machine.assignment.unfilled(),
             filling_trouble=self._filling_trouble(),
@@ -181,7 +181,7 @@ class Standing:
         return {"events": len(waiting), "first": first}
 
     def _filling_trouble(self) -> str:
-        waits = {} if self.worker is None else self.worker.membership.filling_waits
+        waits = {} if self.worker is None else self.worker.listener.filling_waits
         return next(iter(waits.values()), "")
 
     def _last_known_behind(self) -> int:

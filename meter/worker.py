@@ -13,10 +13,10 @@ from meter.clock import Clock
 from meter.edges import BillingApi, DeadLetterLog, EventSource, ReceiptLog
 from meter.errands import Errands, Observer
 from meter.errors import LostRange, MeterError, Redelivered, Silent, Unavailable
-from meter.membership import Membership, MembershipOptions
 from meter.pipeline.event import Record
 from meter.pipeline.machine import Machine
 from meter.pipeline.start import Bounds
+from meter.rebalance import GroupOptions, RebalanceListener
 from meter.stalls import Stalls
 from meter.stopping import unless_stopped
 
@@ -43,7 +43,7 @@ class Worker:
         billing: BillingApi,
         clock: Clock,
         observer: Observer,
-        options: MembershipOptions,
+        options: GroupOptions,
     ) -> None:
         self._machine = machine
         self._source = source
@@ -70,7 +70,7 @@ class Worker:
             self._spawn,
             self._something_changed.set,
         )
-        self.membership = Membership(
+        self.listener = RebalanceListener(
             machine, source, log_of_receipts, clock, options, self._spawn, self._note_assignment
         )
         self._ends_every_seconds = options.ends_every_seconds
@@ -100,7 +100,7 @@ class Worker:
             raise _gravest(group) from group
         finally:
             self.last_step_at = None
-            self.membership.end()
+            self.listener.end()
             await self._outlast_inserts()
             await self._source.close()
 
@@ -114,20 +114,20 @@ class Worker:
     def behind_total(self) -> int | None:
         """All of them; None while nobody knows."""
         assigned = self._machine.assignment
-        is_read = self.membership.joined and not assigned.unfilled()
+        is_read = self.listener.joined and not assigned.unfilled()
         is_known = is_read and (self.ends or not assigned.partitions())
         return sum(self.behind().values()) if is_known else None
 
     # In
 
     async def _join_and_poll(self, stop: asyncio.Event) -> None:
-        await self._source.start(self.membership.on_revoked, self.membership.on_assigned)
+        await self._source.start(self.listener.on_revoked, self.listener.on_assigned)
         log.info("group.joined", topic=self._topic)
         while not stop.is_set():  # asked as well: in some library on the way a cancellation may get lost
             try:
                 polled = await self._source.poll(RECORDS_PER_POLL, POLL_TIMEOUT_SECONDS)
             except LostRange as lost:
-                await self.membership.skip_lost(lost.positions)
+                await self.listener.skip_lost(lost.positions)
             else:
                 await self._take(polled)
 
@@ -255,7 +255,7 @@ class Worker:
             self._stepped.clear()
             await self._stepped.wait()
         log.info("drained", held=self._machine.counts.held)
-        await self.membership.leave()
+        await self.listener.leave()
 
     def _is_hopeless(self) -> bool:
         """The provider refuses us, and nothing is under way: until somebody mends that, nothing will end."""

@@ -21,7 +21,7 @@ class Replica:
         process.machine = self.driver.machine
         self.standing.worker = self.worker = process.worker()
         self.standing.kafka_trouble = None
-        self.worker.membership.joined = True
+        self.worker.listener.joined = True
         self.worker.last_step_at = 100.0
 
     def reasons(self) -> list[str]:

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from meter.edges import BillingApi
-from meter.membership import MembershipOptions
-from meter.memberships import Memberships
 from meter.metrics import Metrics
 from meter.pipeline import receipt as receipts
 from meter.pipeline.actions import MachineOptions
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.pipeline.receipt import Receipt
+from meter.rebalance import GroupOptions
 from meter.standing import Standing
+from meter.supervisor import Supervisor
 from meter.worker import Worker
 from tests.builders import OWNER
 from tests.clocks import RunningClock
@@ -124,7 +124,7 @@ class Process(World):
         self.drain_timeout_seconds = 20.0
         self.sources: list[FakeSource] = []
         self.receipt_log = WatchedReceipts(self.cluster, RECEIPTS)
-        self._membership_options = MembershipOptions(
+        self._group_options = GroupOptions(
             topic=TOPIC,
             group_id="meter",
             window_seconds=86_400.0,
@@ -143,7 +143,7 @@ class Process(World):
             self._bills_at,
             self.clock,
             self.standing,
-            self._membership_options,
+            self._group_options,
         )
         self.standing.kafka_trouble = None
         return made
@@ -157,10 +157,10 @@ class Process(World):
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
         """It runs inside, and is stopped in order at the end; whatever it raised is raised then."""
-        memberships = Memberships(
+        supervisor = Supervisor(
             self.connected, self.machine, self.standing, self.clock, self.drain_timeout_seconds, RECONNECT_SECONDS
         )
-        task = asyncio.create_task(memberships.run(self.stop))
+        task = asyncio.create_task(supervisor.run(self.stop))
         try:
             yield task
             self.stop.set()

@@ -19,7 +19,7 @@ from meter.kafka.internals import (
     client_of,
     hand_over_plain_records,
     join_again_as,
-    membership_of,
+    member_of,
     positions_of,
     spoilt_partition,
     unfinished_tasks,
@@ -145,7 +145,7 @@ class KafkaSource:
         answered in time: then the outcome is unknown, and must be read back first.
         """
         consumer = self.consumer
-        member = membership_of(consumer)
+        member = member_of(consumer)
         if member is None:
             raise Redelivered("not a member of the group: the events come again")
         offsets = {self._of(p): OffsetAndMetadata(c.offset, c.metadata) for p, c in commits.items()}
@@ -155,7 +155,7 @@ class KafkaSource:
             await asyncio.wait({request}, timeout=self._commit_seconds)
         finally:
             self._commits_under_way.discard(request)
-            withdrawn = request.cancelled() or membership_of(consumer) != member
+            withdrawn = request.cancelled() or member_of(consumer) != member
             late = request.cancel()  # what is on the wire stays there, but is not sent a second time
         judge_commit(request, late=late, withdrawn=withdrawn, limit_seconds=self._commit_seconds)
 
@@ -227,7 +227,7 @@ class KafkaSource:
         """The listener's other half: everything is paused before anybody can read."""
         self.pause(partitions)
         if self._kafka.group_instance_id is not None:
-            member = membership_of(self.consumer)
+            member = member_of(self.consumer)
             self._member_id = member.member_id if member is not None else ""
             watch_partitions(self.consumer, self._kafka.topic)
         if self._fault_was_raised:

@@ -43,7 +43,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]  # aiokafka shi
 conn.AIOKafkaConnection = Connection
 
 
-class Membership(NamedTuple):
+class GroupMember(NamedTuple):
     """Who a consumer is in its group."""
 
     generation: int
@@ -61,12 +61,12 @@ def transports_of(client: AIOKafkaClient) -> list[asyncio.WriteTransport]:
     return [writer.transport for writer in writers if writer is not None]
 
 
-def membership_of(consumer: AIOKafkaConsumer) -> Membership | None:
+def member_of(consumer: AIOKafkaConsumer) -> GroupMember | None:
     """None while it is nobody: kicked out, and not yet back in."""
     coordinator = consumer._coordinator  # noqa: SLF001  # no public way to ask
     if coordinator is None or coordinator.generation < 0 or not coordinator.member_id:
         return None
-    return Membership(coordinator.generation, coordinator.member_id)
+    return GroupMember(coordinator.generation, coordinator.member_id)
 
 
 def join_again_as(consumer: AIOKafkaConsumer, member_id: str) -> None:

@@ -1,4 +1,4 @@
-"""One membership in the group after the other: whatever Kafka does, meter waits, says why, and tries again."""
+"""One worker after the other: whatever Kafka does, meter waits, says why, and tries again."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ RECONNECT_SECONDS = 1.0
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Worker]]
 
 
-class Memberships:
+class Supervisor:
     """Keeps the machine at work until it is told to stop; `connect` makes the Kafka side anew each time."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Memberships:
                 await worker.run(stop, self._drain_timeout_seconds)
             finally:
                 self._standing.worker = None
-                if worker.membership.was_joined:
+                if worker.listener.was_joined:
                     self._said = None
                 self._machine.revoked(self._clock.now())
 

@@ -37,8 +37,8 @@ Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 
 @dataclass(frozen=True, slots=True)
-class MembershipOptions:
-    """What joining and leaving depend on."""
+class GroupOptions:
+    """What joining and leaving the group depend on."""
 
     topic: str
     group_id: str
@@ -55,8 +55,8 @@ class MembershipOptions:
     """How often the ends of the log are looked up."""
 
 
-class Membership:
-    """The rebalance listener of one event source."""
+class RebalanceListener:
+    """One event source's listener: does what the group says of partitions, and tells the machine."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Membership:
         source: EventSource,
         log_of_receipts: ReceiptLog,
         clock: Clock,
-        options: MembershipOptions,
+        options: GroupOptions,
         spawn: Spawn,
         changed: Callable[[], None],
     ) -> None:

@@ -7,9 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from meter.errors import NoStartingPoint, Replaced
-from meter.membership import Membership
 from meter.pipeline.receipt import Receipt, encode
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
+from meter.rebalance import RebalanceListener
 from tests.builders import OWNER
 from tests.records import as_json
 from tests.shell import RECEIPTS, SESSION_SECONDS, TOPIC, Process, World
@@ -111,10 +111,10 @@ async def test_the_age_of_the_oldest_record_is_told_to_who_has_to_choose(seconds
 # The window
 
 
-def membership_of(meter: Process) -> Membership:
+def listener_of(meter: Process) -> RebalanceListener:
     """The one in force."""
     assert meter.standing.worker is not None
-    return meter.standing.worker.membership
+    return meter.standing.worker.listener
 
 
 async def test_the_loop_turns_while_receipts_are_read() -> None:
@@ -141,10 +141,10 @@ async def test_no_record_comes_before_the_window_is_filled() -> None:
     meter.produce("a")
     with capture_logs() as lines:
         async with meter.running():
-            await meter.until(lambda: meter.standing.worker and meter.standing.worker.membership.joined, "joined")
-            await meter.until(lambda: len(membership_of(meter).filling_waits) == 2, "both cannot be read")
+            await meter.until(lambda: meter.standing.worker and meter.standing.worker.listener.joined, "joined")
+            await meter.until(lambda: len(listener_of(meter).filling_waits) == 2, "both cannot be read")
             (reason,) = meter.standing.reasons()
-            why = membership_of(meter).filling_waits[0]
+            why = listener_of(meter).filling_waits[0]
             assert reason == f"window_filling: receipts are being read for partitions 0, 1: {why}"
             assert meter.machine.counts.consumed == 0
             await meter.ended()
