@@ -13,7 +13,7 @@ from meter.edges import DeadLetterLog, EventSource, ReceiptLog
 from meter.errors import Redelivered
 from meter.kafka.consumer import KafkaSource
 from meter.kafka.dead_letters import KafkaDeadLetters
-from meter.kafka.internals import membership_of
+from meter.kafka.internals import member_of
 from meter.kafka.receipts import KafkaReceipts
 from meter.kafka.topics import ensure_topics
 from meter.kafka.writer import Writer
@@ -120,7 +120,7 @@ class WorldOnKafka:
     async def evict(self, source: EventSource) -> None:
         """As if its session had run out: somebody leaves in its name."""
         assert isinstance(source, KafkaSource)
-        member = membership_of(source.consumer)
+        member = member_of(source.consumer)
         assert member is not None
         coordinator = await self._admin.find_coordinator(self.settings.group_id)
         client = self._admin._client  # noqa: SLF001  # aiokafka removes no members in public
