@@ -59,6 +59,7 @@ class Writer:
         self._under_way: dict[_Outgoing, _Sent] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._doubtful = asyncio.Lock()
 
     async def start(self) -> None:
         """Raises `Unavailable` or `Unauthenticated`."""
@@ -78,8 +79,13 @@ class Writer:
         Raises `RecordTooLarge` when the broker does not take it, `Unavailable` when nobody acknowledged it in time:
         it may still be written later. The same record given again joins the write that is under way.
         """
+        outgoing = _Outgoing(topic, partition, key, value, tuple(headers))
         try:
-            offset = await self._written(_Outgoing(topic, partition, key, value, tuple(headers)))
+            try:
+                offset = await self._written(outgoing)
+            except RecordTooLarge:  # it may be its neighbours in the same batch: once more, one after the other
+                async with self._doubtful:
+                    offset = await self._written(outgoing)
         except Unavailable as error:
             if self._is_gone(topic):
                 raise Unavailable(f"cannot write to topic {topic}: the broker no longer has it") from error

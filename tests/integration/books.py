@@ -81,10 +81,16 @@ def usages(count: int, first: int = 0, invalid_every: int = 400) -> Iterable[Pla
             yield invalid(number // invalid_every)
 
 
-async def produce(servers: str, topic: str, planned: Iterable[Planned], ledger: Ledger) -> None:
+async def produce(
+    servers: str, topic: str, planned: Iterable[Planned], ledger: Ledger, compression: str | None = "lz4"
+) -> None:
     """Send all of them, and note where the broker has put each."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, enable_idempotence=True, compression_type="lz4", linger_ms=5, max_request_size=2**21
+        bootstrap_servers=servers,
+        enable_idempotence=True,
+        compression_type=compression,
+        linger_ms=5,
+        max_request_size=2**21,
     )
     await producer.start()
     try:

@@ -250,9 +250,9 @@ class Installation:
         environ = {f"METER_{option.upper()}": str(value) for option, value in everything.items() if value is not None}
         return self._start(name, arguments, environ)
 
-    async def produce(self, planned: Iterable[Planned]) -> None:
+    async def produce(self, planned: Iterable[Planned], compression: str | None = "lz4") -> None:
         """Send these records to the topic and enter them in the books."""
-        await produce(self.servers, self.topic, planned, self.ledger)
+        await produce(self.servers, self.topic, planned, self.ledger, compression)
 
     async def strike_moment(self, billed_from: int, all_billed: int) -> None:
         """Return in the middle of the work: so many are billed, others are held."""

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from meter.demo.reconciliation import Billed
 from meter.localkafka import LocalKafka
 from meter.localkafka.ports import HOST, any_free
-from tests.brokers import Broker, MakeTopic, create_topic
+from tests.brokers import Broker, MakeTopic, create_topic, records_in
 from tests.integration.books import PARTITIONS, Planned, usage, usages
 from tests.integration.daemon import KEY, Installation, installation
 from tests.waiting import eventually
@@ -19,8 +20,8 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.timeout(60)
 
 NOWHERE = "127.0.0.1:1"
-KEPT_BYTES = 1_040_000
-"""Nearly as large a record as a broker takes by default (1 MiB and twelve bytes, with its own overhead)."""
+LARGEST_BYTES = 1_048_588 - 61 - 16
+"""Of a value: what a broker takes by default, less what a batch and a record of it need."""
 
 
 async def refusal(place: Installation, **options: object) -> list[str]:
@@ -102,13 +103,20 @@ async def test_an_unreachable_provider_is_waited_for(broker: Broker, topic: Make
 async def test_garbage_in_the_topic_is_parked_and_the_rest_is_billed(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """Random bytes, tombstones, and records as large as the broker takes, some of them good."""
+    """Random bytes, tombstones, and records as large as the broker takes, some of them good. Of garbage as large as
+    that there is no room for a dead letter with its reason: it is cut."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
         await place.produce(_with_garbage(2_000))
+        await place.produce([of(number) for of in (_large, _large_garbage) for number in range(4)], compression=None)
+        with pytest.raises(MessageSizeTooLargeError):
+            await place.produce([Planned(0, bytes(LARGEST_BYTES + 1))], compression=None)
         await place.start_meter()
         await place.everything_ended()
         await place.books_balance()
+        letters = await records_in(place.servers, f"{place.topic}-dead-letters")
+        cut = [json.loads(dict(letter.headers).get("meter-truncated", b"{}")) for letter in letters]
+        assert [one["value_bytes"] for one in cut if one] == [LARGEST_BYTES] * 4
 
 
 def _with_garbage(count: int) -> Iterable[Planned]:
@@ -121,16 +129,14 @@ def _with_garbage(count: int) -> Iterable[Planned]:
             )
         elif number % 20 == 1:
             yield Planned(number // 20 % 4, None, reason="invalid:empty")
-        elif number % 500 == 2:
-            yield _garbage(number // 500 % 4, chance.randbytes(KEPT_BYTES))
-        elif number % 500 == 3:
-            yield _large(f"large-{number}", number // 500 % 4)
 
 
-def _garbage(partition: int, value: bytes) -> Planned:
-    return Planned(partition, b"\xff" + value, reason="invalid:not_json")  # with this byte no UTF-8 text begins
+def _large_garbage(partition: int) -> Planned:
+    return Planned(partition, b"\xff" * LARGEST_BYTES, reason="invalid:not_json")
 
 
-def _large(key: str, partition: int) -> Planned:
-    fields = {"customerRef": "cus_large", "idempotencyKey": key, "metadata": {"text": "x" * KEPT_BYTES}}
-    return Planned(partition, json.dumps(fields).encode(), key, Billed("cus_large", 1))
+def _large(partition: int) -> Planned:
+    key = f"large-{partition}"
+    start, end = f'{{"customerRef": "cus_large", "idempotencyKey": "{key}", "metadata": {{"text": "', '"}}'
+    value = start + "x" * (LARGEST_BYTES - len(start) - len(end)) + end
+    return Planned(partition, value.encode(), key, Billed("cus_large", 1))

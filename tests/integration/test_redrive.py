@@ -1,21 +1,24 @@
 """Dead letters on the real broker: the cause is mended, they are redriven, and each is billed once."""
 
 import json
+import random
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.structs import ConsumerRecord
 
 from meter.demo.reconciliation import Billed
-from tests.brokers import Broker, MakeTopic
-from tests.integration.books import Planned, usage
+from tests.brokers import Broker, MakeTopic, create_topic, records_in
+from tests.integration.books import KEY, Planned, usage
 from tests.integration.daemon import BULK_ROUTE, Installation, installation
 from tests.waiting import eventually
 
 REFUSED = 120
 GOOD = 30
+LETTER_BYTES = 4_000
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -80,11 +83,51 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
 
         await eventually(all_are_billed, 30, "all are billed")
         assert await billed_units(place, "cus_refused") == [1 + number for number in range(REFUSED)]
+        records = await records_in(place.servers, place.topic)
+        assert {record.key for record in records if is_redriven(record)} == {KEY}
         nobody = place.start_program("redrive", ["dead-letters", "redrive", f"{place.topic}:0:99999"])
         assert await nobody.end(40) == 1
         assert f"fits: {place.topic}:0:99999" in nobody.log
         audit = place.start_program("audit", ["audit"])
         assert await audit.end(40) == 0, audit.log
+
+
+async def test_a_letter_that_was_cut_goes_back_whole_from_its_origin(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """L5: the dead-letter topic takes less than the source. What the provider refused is cut; mended, it is redriven as
+    it was, and billed once."""
+    async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
+        await create_topic(place.servers, f"{place.topic}-dead-letters", 4, {"max.message.bytes": str(LETTER_BYTES)})
+        refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
+        await place.start_sandbox(refuse)
+        await place.start_meter()
+        text = random.Random(5).randbytes(10 * LETTER_BYTES).hex()
+        large = json.dumps({"customerRef": "cus_refused", "units": 7, "metadata": {"text": text}}).encode()
+        await place.produce([usage(number) for number in range(3 * GOOD)])
+        await place.produce([Planned(2, large, "unknown", Billed("cus_refused", 7)), without_an_id(3)])
+        await place.produce([usage(10_000)])
+        await place.everything_ended()
+        dead = await records_in(place.servers, f"{place.topic}-dead-letters")
+        assert sorted(len(letter.value) for letter in dead) == [0, len(without_an_id(3).value or b"")]
+
+        await place.sandbox.fail()
+        assert (await letters(place, "redrive"))["results"] == {"redriven": 2}
+        again = [record for record in await records_in(place.servers, place.topic) if is_redriven(record)]
+        assert large in [record.value for record in again]
+        assert [record.key for record in again] == [KEY, KEY]
+
+        async def both_are_billed() -> bool:
+            return await billed_units(place, "cus_refused") == [4, 7]
+
+        await eventually(both_are_billed, 30, "both are billed")
+        assert (await letters(place, "redrive"))["results"] == {"already_redriven": 2}
+        await place.nothing_more_is_sent(2.0)
+
+
+def is_redriven(record: ConsumerRecord) -> bool:
+    """Whether it has come back from the dead letters."""
+    return "meter-redrives" in dict(record.headers)
 
 
 async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
