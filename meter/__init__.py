@@ -8,6 +8,8 @@ The map, in reading order:
 
 pipeline/              what happens to an event, decided without I/O: values in, values out
   now.py                 one moment, as the core is told it
+  place.py               where a record is, or was
+  headers.py             the headers that are meter's own
   event.py               a record becomes a usage event, or an invalid one with its reason
   dialect.py             what a record says, in whichever words
   body.py                the event as the provider takes it, and the bounds of each field
@@ -96,7 +98,9 @@ metrics.py             every metric
 logs.py                what is written to stderr
 clock.py               time, as the core is told it
 errors.py              every error, named by what the caller does next
+ownership.py           whose receipts a configuration writes
 accounting/            what became of every record, found out afterwards
+  trail.py               the topics that tell of it
   letters.py             dead letters by origin: what they say, which are open
   offsets.py             the ends of one partition's offsets
   usage.py               what was accepted, and the provider's rows
@@ -106,6 +110,7 @@ accounting/            what became of every record, found out afterwards
   audit.py               every record below the commit has one end
   trace.py               what became of one event, as it is told
   explaining.py          finds every trace of it
+  outgoing.py            events on their way back, and who writes them
   redrive.py             which dead letters go back, and as what
   redriving.py           back they go
   billed.py              what receipts call accepted, and how far back

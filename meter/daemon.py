@@ -30,10 +30,10 @@ from meter.kafka.topics import ensure_topics
 from meter.kafka.writer import Writer
 from meter.limits import LimitsCache
 from meter.metrics import Metrics
+from meter.ownership import owner_of
 from meter.pipeline.actions import MachineOptions
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
-from meter.pipeline.receipt import Owner
 from meter.rebalance import GroupOptions
 from meter.settings import Settings
 from meter.standing import Standing
@@ -67,8 +67,6 @@ class Daemon:
         self._clock = SystemClock()
         self._warnings_said: set[str] = set()
         self._metrics = Metrics(__version__)
-        secret_key = settings.billing.secret_key
-        self._secret_key = secret_key.get_secret_value() if secret_key is not None else ""
         self.billing = self._billing()
         self.machine = Machine(self._machine_options(), random.SystemRandom())
         self._standing = Standing(self.machine, self._metrics, self._clock, settings.run.stuck_after_seconds)
@@ -144,8 +142,8 @@ class Daemon:
     def _billing(self) -> HttpBilling:
         settings = self._settings.billing
         if settings.transport == "mcp":
-            return McpBilling(settings.mcp_url, self._secret_key, settings.timeout_seconds, clock=self._clock)
-        return RestBilling(settings.base_url, self._secret_key, settings.timeout_seconds, clock=self._clock)
+            return McpBilling(settings.mcp_url, settings.plain_secret_key, settings.timeout_seconds, clock=self._clock)
+        return RestBilling(settings.base_url, settings.plain_secret_key, settings.timeout_seconds, clock=self._clock)
 
     async def _announce_drain(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -157,7 +155,7 @@ class Daemon:
         batch = settings.batch
         return MachineOptions(
             name=f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}",
-            owner=owner(settings),
+            owner=owner_of(settings),
             topic=settings.kafka.topic,
             batch=BatchLimits(batch.max_events, batch.max_bytes, batch.max_age_seconds),
             max_held_events=batch.max_held_events,
@@ -203,15 +201,3 @@ def _label(outcome: LimitsOutcome) -> str:
     if isinstance(outcome, LimitsUnavailable):
         return "retry"
     return "refused" if isinstance(outcome, LimitsRefused) else "rejected"
-
-
-def owner(settings: Settings) -> Owner:
-    """Whose receipts this configuration writes."""
-    secret_key = settings.billing.secret_key
-    shown = secret_key.get_secret_value() if secret_key is not None else ""
-    return Owner(settings.kafka.group_id, settings.billing.provider, environment(shown))
-
-
-def environment(secret_key: str) -> str:
-    """The provider's environment that a key belongs to: by its documentation, the key's prefix says so."""
-    return "live" if secret_key.startswith("sk_live_") else "sandbox"

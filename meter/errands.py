@@ -7,7 +7,6 @@ exception that nobody planned for: what nobody answers for would be under way fo
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from meter.pipeline.machine import Machine
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Committed
+from meter.pipeline.timestamps import format_utc
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -133,7 +133,7 @@ class Errands:
 
     async def _write_dead_letter(self, write: DeadLetterWrite) -> None:
         record = write.event.record
-        headers = dead_letter.headers(write, self._topic, _iso(self._clock.now().wall_seconds))
+        headers = dead_letter.headers(write, self._topic, format_utc(self._clock.now().wall_seconds))
         try:
             await self._dead_letters.write(record.key, record.value, headers)
         except Unavailable as error:
@@ -188,7 +188,3 @@ def _label(outcome: Outcome) -> str:
             return "refused"
         case _:
             return "rejected"
-
-
-def _iso(wall_seconds: float) -> str:
-    return datetime.fromtimestamp(wall_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

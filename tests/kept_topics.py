@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+from meter.accounting.trail import Trail
 from meter.pipeline.event import Record
 from meter.pipeline.receipt import Owner, Receipt, encode
 from meter.pipeline.start import Bounds, CommitNote, Committed, encode_note
 from tests.records import FakeRecord, as_json
 
 OWNER = Owner("meter", "http://provider", "sandbox")
+TRAIL = Trail("t", "t-receipts", "t-dead-letters", OWNER)
 
 
 class KeptTopics:

@@ -18,11 +18,11 @@ from meter import cli, health
 from meter.accounting.redrive import Skip
 from meter.accounting.replay import Left
 from meter.http import api
-from meter.kafka.dead_letters import TRUNCATED
 from meter.limits import Answer
 from meter.pipeline import dead_letter, dialect, refusals, rules
 from meter.pipeline.concurrency import MASS_REFUSAL
 from meter.pipeline.event import InvalidEvent
+from meter.pipeline.headers import OUTCOME, TRUNCATED
 from meter.pipeline.outcome import Refusal
 from meter.pipeline.parking import PARKED
 from meter.pipeline.ring import Ring
@@ -149,7 +149,7 @@ def test_every_header_of_a_dead_letter_is_explained() -> None:
     redriven = FakeRecord(b"{}", (("meter-origin", b"usage-events:0:1"),))
     write = DeadLetterWrite(1, InvalidEvent("future", "", redriven, 0, 0, 2, 1), "future", "")
     added = {name for name, _ in dead_letter.headers(write, "usage-events", "2026-01-01T00:00:00.000Z")}
-    assert told == added | {"meter-outcome", TRUNCATED}
+    assert told == added | {OUTCOME, TRUNCATED}
 
 
 def test_every_reason_for_not_being_ready_is_explained() -> None:

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from meter.accounting.letters import Place, place_of, read_letter
+from meter.accounting.letters import read_letter
 from meter.accounting.offsets import OffsetLedger
 from meter.accounting.provider import Provider
 from meter.accounting.reading import Chunk, Progress, Topics, made_between, read_ranges, read_receipts, read_whole
 from meter.accounting.report import Findings, PartitionFindings
+from meter.accounting.trail import Trail
 from meter.accounting.usage import AcceptedUsage, Books, Comparison, Usage
 from meter.errors import Unavailable
 from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, read_back
-from meter.pipeline.receipt import Owner
+from meter.pipeline.place import Place, place_of
 from meter.pipeline.settlement import CONFLICT
 from meter.pipeline.start import Bounds, Committed, decode_note
 
@@ -25,10 +26,7 @@ from meter.pipeline.start import Bounds, Committed, decode_note
 class Question:
     """What is to be audited; without times all that is retained."""
 
-    topic: str
-    receipts_topic: str
-    dead_letter_topic: str
-    owner: Owner
+    trail: Trail
     since_seconds: float | None = None
     until_seconds: float | None = None
 
@@ -47,6 +45,7 @@ class _Audit:
     def __init__(self, topics: Topics, question: Question, provider: Provider | None, progress: Progress) -> None:
         self._topics = topics
         self._question = question
+        self._trail = question.trail
         self._provider = provider
         self._progress = progress
         self._ledgers: dict[int, OffsetLedger] = {}
@@ -60,7 +59,7 @@ class _Audit:
     async def run(self) -> Findings:
         """From the commits to the provider."""
         await self._find_ranges()
-        for topic in (self._question.receipts_topic, self._question.dead_letter_topic):
+        for topic in (self._trail.receipts_topic, self._trail.dead_letter_topic):
             logs = await self._topics.bounds(topic, await self._topics.partitions(topic))
             self._expired[topic] = sum(log.beginning for log in logs.values())
         await self._read_receipts()
@@ -69,9 +68,9 @@ class _Audit:
         return await self._findings()
 
     async def _find_ranges(self) -> None:
-        topics, question = self._topics, self._question
-        committed = await topics.committed(question.owner.group, question.topic)
-        asked = await made_between(topics, question.topic, question.since_seconds, question.until_seconds)
+        topics, trail, question = self._topics, self._trail, self._question
+        committed = await topics.committed(trail.owner.group, trail.topic)
+        asked = await made_between(topics, trail.topic, question.since_seconds, question.until_seconds)
         starts = await self._chosen_starts(list(asked), committed)
         for partition, (first, end) in asked.items():
             start = max(first, min(starts.get(partition, first), end))
@@ -88,28 +87,28 @@ class _Audit:
         if choice is None or choice.start_from != "latest":
             return {}
         there = [partition for partition in partitions if partition < choice.partitions]
-        found = await self._topics.offsets_at(self._question.topic, there, choice.at)
+        found = await self._topics.offsets_at(self._trail.topic, there, choice.at)
         return {partition: found.get(partition, self._committed_at(committed, partition)) for partition in there}
 
     def _committed_at(self, committed: Mapping[int, Committed], partition: int) -> int:
         return committed[partition].offset if partition in committed else 0
 
     async def _read_receipts(self) -> None:
-        async for _, found in read_receipts(self._topics, self._question.receipts_topic, self._progress):
+        async for _, found in read_receipts(self._topics, self._trail.receipts_topic, self._progress):
             if found.partition not in self._ledgers:
                 continue
-            if found.owner == self._question.owner:
+            if found.owner == self._trail.owner:
                 self._accepted.add_elsewhere(self._ledgers[found.partition].receipt(found))
             else:
                 self._foreign_receipts += 1
 
     async def _read_dead_letters(self) -> None:
-        topic = self._question.dead_letter_topic
+        topic = self._trail.dead_letter_topic
         async for partition, records in self._whole(topic, "dead letters"):
             for record in records:
                 letter = read_letter(Place(topic, partition, record.offset), record.headers, None)
                 died = place_of(letter.died)
-                if letter.is_note or died is None or died.topic != self._question.topic:
+                if letter.is_note or died is None or died.topic != self._trail.topic:
                     continue
                 ledger = self._ledgers.get(died.partition)
                 if ledger is not None and ledger.first <= died.offset < ledger.end:
@@ -119,7 +118,7 @@ class _Audit:
 
     async def _read_source(self) -> None:
         async for partition, records in read_ranges(
-            self._topics, self._question.topic, self._ranges, "the source", self._progress
+            self._topics, self._trail.topic, self._ranges, "the source", self._progress
         ):
             ledger = self._ledgers[partition]
             ended = [record for record in records if record.offset < ledger.end]
@@ -128,7 +127,7 @@ class _Audit:
                 self._tick_off(partition, ledger, ended)
 
     def _tick_off(self, partition: int, ledger: OffsetLedger, records: Sequence[Record]) -> None:
-        origin = Origin(self._topics.cluster_id, self._question.topic, partition)
+        origin = Origin(self._topics.cluster_id, self._trail.topic, partition)
         events = [read_back(record, origin) for record in records]
         keys = [event.key for event in events]
         accepted = ledger.records([record.offset for record in records], keys)
@@ -143,8 +142,8 @@ class _Audit:
         for ledger in self._ledgers.values():
             undebited += ledger.undebited()
         return Findings(
-            topic=self._question.topic,
-            group=self._question.owner.group,
+            topic=self._trail.topic,
+            group=self._trail.owner.group,
             partitions=[self._partition(partition, ledger) for partition, ledger in self._ledgers.items()],
             undebited=undebited,
             accepted=books.ours(),

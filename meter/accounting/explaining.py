@@ -3,42 +3,43 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from meter.accounting.audit import Question
-from meter.accounting.letters import Letter, Place, place_of, read_letter
+from meter.accounting.letters import Letter, read_letter
 from meter.accounting.reading import Progress, Topics, read_ranges, read_receipts, read_whole
 from meter.accounting.trace import Content, Explanation, Facts, Receipted, Redriven
+from meter.accounting.trail import Trail
 from meter.errors import CommandFailed
 from meter.pipeline import identity
 from meter.pipeline.event import Origin, Record, UsageEvent, read_back
+from meter.pipeline.place import Place, place_of
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.start import Bounds
 
 
-async def explain(topics: Topics, question: Question, asked: str, progress: Progress) -> Explanation:
+async def explain(topics: Topics, trail: Trail, asked: str, progress: Progress) -> Explanation:
     """What became of the event with this key or at this place.
 
     Raises `CommandFailed` when nothing that is kept tells of it, `Unavailable`.
     """
-    return await _Search(topics, question, asked, progress).run()
+    return await _Search(topics, trail, asked, progress).run()
 
 
 class _Search:
     """One search, from the place or the key to everything else."""
 
-    def __init__(self, topics: Topics, question: Question, asked: str, progress: Progress) -> None:
+    def __init__(self, topics: Topics, trail: Trail, asked: str, progress: Progress) -> None:
         self._topics = topics
-        self._question = question
+        self._trail = trail
         self._asked = asked
         self._progress = progress
         place = place_of(asked)
-        self._place = place if place is not None and place.topic == question.topic else None
+        self._place = place if place is not None and place.topic == trail.topic else None
         self._key = "" if self._place is not None else identity.fit(asked)
         self._records: dict[Place, Facts] = {}
 
     async def run(self) -> Explanation:
         """The traces, cheapest first: the whole source topic is read only when nothing else tells where to look."""
         bounds = await self._bounds()
-        commits = await self._topics.committed(self._question.owner.group, self._question.topic)
+        commits = await self._topics.committed(self._trail.owner.group, self._trail.topic)
         committed = {partition: commit.offset for partition, commit in commits.items()}
         if self._place is not None:
             await self._read_record(self._place, bounds)
@@ -58,7 +59,7 @@ class _Search:
         return Explanation(self._asked, self._key, [self._records[place] for place in sorted(self._records)])
 
     async def _bounds(self) -> Mapping[int, Bounds]:
-        topic = self._question.topic
+        topic = self._trail.topic
         partitions = await self._topics.partitions(topic)
         if not partitions:
             raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
@@ -92,9 +93,9 @@ class _Search:
             await self._read_receipts()
 
     async def _read_receipts(self) -> None:
-        topic, by_key = self._question.receipts_topic, bool(self._key)
+        topic, by_key = self._trail.receipts_topic, bool(self._key)
         async for place, found in read_receipts(self._topics, topic, self._progress):
-            if found.owner == self._question.owner:
+            if found.owner == self._trail.owner:
                 self._note_receipt(place, found, by_key=by_key)
 
     def _note_receipt(self, found: Place, receipt: Receipt, *, by_key: bool) -> None:
@@ -107,13 +108,13 @@ class _Search:
             return
         for index, key in enumerate(receipt.keys):
             if key == self._key:
-                place = Place(self._question.topic, receipt.partition, receipt.offsets[index])
+                place = Place(self._trail.topic, receipt.partition, receipt.offsets[index])
                 undebited = receipt.undebited.get(str(index), "")
                 named = (key, receipt.ends[index], receipt.batch, receipt.at, receipt.references[index], undebited)
                 self._facts(place).receipts.append(Receipted(found, *named))
 
     async def _search_letters(self) -> None:
-        topic = self._question.dead_letter_topic
+        topic = self._trail.dead_letter_topic
         notes: defaultdict[str, dict[int, Redriven]] = defaultdict(dict)
         async for partition, records in read_whole(self._topics, topic, "dead letters", self._progress):
             for record in records:
@@ -132,12 +133,12 @@ class _Search:
 
     def _note_letter(self, letter: Letter) -> None:
         died = place_of(letter.died)
-        if died is not None and died.topic == self._question.topic:
+        if died is not None and died.topic == self._trail.topic:
             self._key = self._key or letter.key
             self._facts(died).letters.append(letter)
 
     async def _search_source(self, ranges: Mapping[int, Bounds]) -> None:
-        topic = self._question.topic
+        topic = self._trail.topic
         async for partition, records in read_ranges(self._topics, topic, ranges, "the source", self._progress):
             origin = Origin(self._topics.cluster_id, topic, partition)
             for record in records:

@@ -5,38 +5,16 @@ is back in the source topic, so whoever is killed in between sends the event aga
 is forgotten. Letters and notes carry the number of redrives before them: a letter is open while no note is younger.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from meter.pipeline import dialect, redriven
-from meter.pipeline.dead_letter import RECORD
+from meter.pipeline import headers as names
+from meter.pipeline.headers import Headers
+from meter.pipeline.place import Place
 from meter.pipeline.rules import Unbillable
-
-NOTE = "meter-redriven"
-"""Only notes have it: when the letter was redriven, ISO 8601 UTC."""
-UNKNOWN = "unknown"
-
-Headers = Sequence[tuple[str, bytes]]
-
-
-class Place(NamedTuple):
-    """Where a record is, or was."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}"
-
-
-def place_of(text: str) -> Place | None:
-    """The place in `topic:partition:offset`; None for anything else."""
-    topic, partition, offset = [*text.rsplit(":", 2), "", ""][:3]
-    numbers = partition.isascii() and partition.isdecimal() and offset.isascii() and offset.isdecimal()
-    return Place(topic, int(partition), int(offset)) if topic and numbers and len(partition + offset) < 30 else None
 
 
 class Letter(NamedTuple):
@@ -72,20 +50,20 @@ def read_letter(found: Place, headers: Headers, value: bytes | None) -> Letter:
     """What a record says; anybody's record is a letter of its own place, without a reason."""
     said = {name: (content or b"").decode("utf-8", "backslashreplace") for name, content in headers}
     past = redriven.past(headers)
-    origin = said.get(redriven.ORIGIN) or str(found)
-    is_cut, is_note = "meter-truncated" in said, NOTE in said
+    origin = said.get(names.ORIGIN) or str(found)
+    is_cut, is_note = names.TRUNCATED in said, names.REDRIVEN in said
     return Letter(
         found=found,
         origin=origin,
-        died=said.get(RECORD) or origin,
-        reason=said.get("meter-reason") or "(no reason given)",
-        detail=said.get("meter-detail", ""),
-        key=said.get(redriven.KEY, ""),
+        died=said.get(names.RECORD) or origin,
+        reason=said.get(names.REASON) or "(no reason given)",
+        detail=said.get(names.DETAIL, ""),
+        key=said.get(names.KEY, ""),
         customer="" if is_cut or is_note else customer_of(value, headers),
-        at=said.get(NOTE) or said.get("meter-at", ""),
+        at=said.get(names.REDRIVEN) or said.get(names.AT, ""),
         attempts=past.attempts,
         redrives=past.redrives,
-        is_unknown=said.get("meter-outcome") == UNKNOWN,
+        is_unknown=said.get(names.OUTCOME) == names.UNKNOWN_OUTCOME,
         is_cut=is_cut,
         is_note=is_note,
     )

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from meter.accounting.letters import Case, Cases, Place, read_letter
+from meter.accounting.letters import Case, Cases, read_letter
 from meter.errors import CommandFailed
 from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Record
+from meter.pipeline.place import Place
 from meter.pipeline.receipt import Receipt
 from meter.pipeline.start import Bounds, Committed
 

@@ -4,17 +4,18 @@ A redriven event keeps the idempotency key that it had, whatever it was derived 
 self are copies of each other, for meter and for the provider. Sent twice it is billed once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from meter.accounting.letters import NOTE, Case, Letter, Place, place_of
+from meter.accounting.letters import Case, Letter
+from meter.accounting.outgoing import Outgoing, carrying
+from meter.pipeline import headers as names
 from meter.pipeline import identity, redriven
 from meter.pipeline.event import InvalidEvent, Origin, Record, decode
+from meter.pipeline.headers import Headers
+from meter.pipeline.place import Place, place_of
 from meter.pipeline.settlement import CONFLICT
-
-Headers = Sequence[tuple[str, bytes]]
 
 
 class Skip(StrEnum):
@@ -40,16 +41,6 @@ class Rules:
     include_unknown: bool = False
     """Also what may have been inserted by an earlier try."""
     max_redrives: int = 3
-
-
-class Outgoing(NamedTuple):
-    """A record for the source topic."""
-
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    event_key: str
 
 
 class Note(NamedTuple):
@@ -91,34 +82,32 @@ def revive(letter: Letter, record: Record, cluster_id: str, wall_seconds: float)
     """What is sent for this letter: `record` is the letter's own, or for one that was cut the record at its origin."""
     origin = place_of(letter.origin) or Place("", 0, 0)
     past = redriven.past(record.headers)
-    foreign = [(name, value) for name, value in record.headers if not name.startswith("meter-")]
     made_at = past.timestamp_milliseconds or record.timestamp or 0
-    given = [(redriven.KEY, _key(letter).encode())] if letter.key else []
-    as_it_was = _Revived(origin.offset, made_at, record.key, record.value, [*foreign, *given])
+    given = names.encoded({names.KEY: _key(letter)} if letter.key else {})
+    as_it_was = _Revived(origin.offset, made_at, record.key, record.value, names.foreign(record.headers) + given)
     event = decode(as_it_was, Origin(cluster_id, origin.topic, origin.partition), wall_seconds)
     if isinstance(event, InvalidEvent):
         return Skip.STILL_INVALID
     carried = {
-        redriven.ORIGIN: letter.origin,
-        redriven.KEY: event.key,
-        redriven.TIMESTAMP: str(made_at),
-        redriven.ATTEMPTS: str(letter.attempts),
-        redriven.REDRIVES: str(letter.redrives + 1),
+        names.ORIGIN: letter.origin,
+        names.KEY: event.key,
+        names.TIMESTAMP: str(made_at),
+        names.ATTEMPTS: str(letter.attempts),
+        names.REDRIVES: str(letter.redrives + 1),
     }
-    headers = [*foreign, *((name, text.encode()) for name, text in carried.items())]
-    return Outgoing(origin.partition, record.key, record.value, headers, event.key)
+    return carrying(record, origin.partition, carried)
 
 
 def note(letter: Letter, outgoing: Outgoing, at: str) -> Note:
     """What is written beside the letter once its event is back in the source topic; `at` is ISO 8601 UTC."""
     said = {
-        redriven.ORIGIN: letter.origin,
-        "meter-reason": letter.reason,
-        redriven.KEY: outgoing.event_key,
-        redriven.REDRIVES: str(letter.redrives + 1),
-        NOTE: at,
+        names.ORIGIN: letter.origin,
+        names.REASON: letter.reason,
+        names.KEY: outgoing.event_key,
+        names.REDRIVES: str(letter.redrives + 1),
+        names.REDRIVEN: at,
     }
-    return Note(outgoing.key, [(name, text.encode()) for name, text in said.items()])
+    return Note(outgoing.key, names.encoded(said))
 
 
 def _key(letter: Letter) -> str:

@@ -13,25 +13,24 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from meter.accounting.billed import Billed, read_billed
-from meter.accounting.letters import Case, Filter, Place, chosen, place_of
+from meter.accounting.letters import Case, Filter, chosen
+from meter.accounting.outgoing import MOST_AT_ONCE, Outgoing, Sender
 from meter.accounting.pace import Pace
 from meter.accounting.reading import Progress, Topics, nobody_listens, read_cases, read_ranges
-from meter.accounting.redrive import Note, Outgoing, Rules, Skip, note, refuse, revive
+from meter.accounting.redrive import Note, Rules, Skip, note, refuse, revive
+from meter.accounting.trail import Trail
 from meter.clock import Clock
 from meter.pipeline.event import Record
-from meter.pipeline.receipt import Owner
+from meter.pipeline.headers import TRUNCATED
+from meter.pipeline.place import Place, place_of
 from meter.pipeline.start import Bounds
 from meter.pipeline.timestamps import format_utc
 
 REDRIVEN = "redriven"
-MOST_AT_ONCE = 500
 
 
-class Sender(Protocol):
-    """Writes, every record acknowledged; raises `Unavailable`, `CommandFailed`."""
-
-    async def send(self, outgoing: Sequence[Outgoing]) -> None:
-        """To the source topic."""
+class NotingSender(Sender, Protocol):
+    """Writes notes as well."""
 
     async def note(self, notes: Sequence[Note]) -> None:
         """To the dead-letter topic."""
@@ -41,9 +40,7 @@ class Sender(Protocol):
 class Errand:
     """What is to be redriven, and how."""
 
-    dead_letter_topic: str
-    receipts_topic: str
-    owner: Owner
+    trail: Trail
     wanted: Filter
     rules: Rules
     per_second: float | None = None
@@ -65,7 +62,7 @@ class Redriving:
     def __init__(
         self,
         topics: Topics,
-        sender: Sender,
+        sender: NotingSender,
         errand: Errand,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]],
@@ -87,11 +84,11 @@ class Redriving:
     async def run(self) -> list[Fate]:
         """What became of every case that the filter takes."""
         candidates = await self._candidates_by_place()
-        errand = self._errand
+        trail = self._errand.trail
         if candidates:
-            self._billed = await read_billed(self._topics, errand.receipts_topic, errand.owner, self._progress)
+            self._billed = await read_billed(self._topics, trail.receipts_topic, trail.owner, self._progress)
         self._candidates = len(candidates)
-        topic = self._errand.dead_letter_topic
+        topic = trail.dead_letter_topic
         async for partition, records in read_ranges(
             self._topics, topic, _ranges(candidates), "reading events", nobody_listens
         ):
@@ -108,7 +105,8 @@ class Redriving:
 
     async def _candidates_by_place(self) -> dict[Place, Case]:
         errand, found = self._errand, {}
-        for case in chosen(await read_cases(self._topics, errand.dead_letter_topic, self._progress), errand.wanted):
+        cases = await read_cases(self._topics, errand.trail.dead_letter_topic, self._progress)
+        for case in chosen(cases, errand.wanted):
             why_not = refuse(case, errand.rules)
             if why_not is None:
                 found[case.letter.found] = case
@@ -167,7 +165,7 @@ def _ranges(candidates: dict[Place, Case]) -> dict[int, Bounds]:
 
 def _digest_of_whole(record: Record) -> str:
     """SHA-256 of the value before it was cut, as the letter tells it."""
-    said = next((value for name, value in record.headers if name == "meter-truncated"), b"{}")
+    said = next((value for name, value in record.headers if name == TRUNCATED), b"{}")
     try:
         return str(json.loads(said).get("sha256", ""))
     except (ValueError, AttributeError):

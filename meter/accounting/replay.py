@@ -12,16 +12,16 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from meter.accounting.billed import Billed
-from meter.accounting.letters import Place, customer_of
-from meter.accounting.redrive import Outgoing
+from meter.accounting.letters import customer_of
+from meter.accounting.outgoing import Outgoing, carrying
+from meter.pipeline import headers as names
 from meter.pipeline import redriven
 from meter.pipeline.event import InvalidEvent, Record, UsageEvent
+from meter.pipeline.place import Place
 from meter.pipeline.rules import EXPIRED, FUTURE
 
 _CLOCKS_DIFFER_SECONDS = 3600.0
 """A record may say that it was made after it was billed: brokers let producers' clocks be an hour ahead."""
-REPLAYED = "meter-replayed"
-"""Only records that a replay has sent have it: when, ISO 8601 UTC."""
 
 
 class Left(StrEnum):
@@ -99,7 +99,7 @@ def leave(
     record: Record, event: UsageEvent | InvalidEvent, place: Place, is_billed: bool, choice: Choice, known: Known
 ) -> Left | None:
     """Why this one is not sent, however well keys are remembered; None when it may be."""
-    if any(name == REPLAYED for name, _ in record.headers):
+    if any(name == names.REPLAYED for name, _ in record.headers):
         return Left.REPLAYED
     if isinstance(event, InvalidEvent):
         return Left(event.reason) if event.reason in (EXPIRED, FUTURE) else Left.INVALID
@@ -118,16 +118,14 @@ def again(record: Record, event: UsageEvent, place: Place, at: str) -> Outgoing:
     """The record as it is sent again; `at` is ISO 8601 UTC."""
     past = redriven.past(record.headers)
     carried = {
-        redriven.ORIGIN: past.origin or str(place),
-        redriven.KEY: event.key,
-        redriven.TIMESTAMP: str(made_milliseconds(record)),
-        redriven.ATTEMPTS: str(past.attempts),
-        redriven.REDRIVES: str(past.redrives),
-        REPLAYED: at,
+        names.ORIGIN: past.origin or str(place),
+        names.KEY: event.key,
+        names.TIMESTAMP: str(made_milliseconds(record)),
+        names.ATTEMPTS: str(past.attempts),
+        names.REDRIVES: str(past.redrives),
+        names.REPLAYED: at,
     }
-    foreign = [(name, value) for name, value in record.headers if not name.startswith("meter-")]
-    headers = [*foreign, *((name, text.encode()) for name, text in carried.items())]
-    return Outgoing(place.partition, record.key, record.value, headers, event.key)
+    return carrying(record, place.partition, carried)
 
 
 def made_milliseconds(record: Record) -> int:

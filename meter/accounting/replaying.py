@@ -8,40 +8,27 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from meter.accounting.billed import read_billed
-from meter.accounting.letters import Place, place_of
+from meter.accounting.outgoing import MOST_AT_ONCE, Sender
 from meter.accounting.pace import Pace
 from meter.accounting.reading import Progress, Topics, made_between, nobody_listens, read_cases, read_ranges
-from meter.accounting.redrive import Outgoing
 from meter.accounting.replay import Choice, Known, Left, Memory, Sent, again, customer, is_sure, leave
+from meter.accounting.trail import Trail
 from meter.clock import Clock
 from meter.errors import CommandFailed, UserMistake
 from meter.pipeline.event import InvalidEvent, Origin, Record, UsageEvent, decode_all
-from meter.pipeline.receipt import Owner
+from meter.pipeline.place import Place, place_of
 from meter.pipeline.settlement import CONFLICT
 from meter.pipeline.start import Bounds
 from meter.pipeline.timestamps import format_utc
-
-MOST_AT_ONCE = 500
-
-
-class Sender(Protocol):
-    """Writes, every record acknowledged; raises `Unavailable`, `CommandFailed`."""
-
-    async def send(self, outgoing: Sequence[Outgoing]) -> None:
-        """To the source topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be sent again, and how; times are Unix."""
 
-    topic: str
-    receipts_topic: str
-    dead_letter_topic: str
-    owner: Owner
+    trail: Trail
     since_seconds: float
     until_seconds: float
     memory: Memory
@@ -122,19 +109,19 @@ class Replaying:
         if self._outcome.refusal and not order.dry_run:
             raise UserMistake(self._outcome.refusal)
         self._records = sum(bounds.end - bounds.beginning for bounds in ranges.values())
-        async for partition, records in read_ranges(self._topics, order.topic, ranges, "records", nobody_listens):
+        async for partition, records in read_ranges(self._topics, order.trail.topic, ranges, "records", nobody_listens):
             await self._take(partition, records, known)
         await self._flush()
         return self._outcome
 
     async def _ranges(self) -> dict[int, Bounds]:
         """Never above the commit: what stands there is the daemon's, and comes by itself."""
-        order = self._order
-        asked = await made_between(self._topics, order.topic, order.since_seconds, order.until_seconds)
-        committed = await self._topics.committed(order.owner.group, order.topic)
+        order, trail = self._order, self._order.trail
+        asked = await made_between(self._topics, trail.topic, order.since_seconds, order.until_seconds)
+        committed = await self._topics.committed(trail.owner.group, trail.topic)
         if not committed:
             raise CommandFailed(
-                f"group {order.owner.group} has committed nothing on topic {order.topic}: nothing can be sent again "
+                f"group {trail.owner.group} has committed nothing on topic {trail.topic}: nothing can be sent again "
                 "before it has ended once"
             )
         found = {}
@@ -146,11 +133,11 @@ class Replaying:
 
     async def _known(self, ranges: Mapping[int, Bounds]) -> Known:
         """Read after the commit, so that the end of whatever lies below it stands there."""
-        order = self._order
-        billed = await read_billed(self._topics, order.receipts_topic, order.owner, self._progress)
+        trail = self._order.trail
+        billed = await read_billed(self._topics, trail.receipts_topic, trail.owner, self._progress)
         letters: set[Place] = set()
         conflicts: set[Place] = set()
-        for case in await read_cases(self._topics, order.dead_letter_topic, self._progress):
+        for case in await read_cases(self._topics, trail.dead_letter_topic, self._progress):
             for place in (place_of(case.letter.origin), place_of(case.letter.died)):
                 bounds = ranges.get(place.partition) if place is not None else None
                 if place is not None and bounds is not None and bounds.beginning <= place.offset < bounds.end:
@@ -159,14 +146,14 @@ class Replaying:
 
     async def _take(self, partition: int, records: Sequence[Record], known: Known) -> None:
         order, wall_seconds = self._order, self._clock.now().wall_seconds
-        events = decode_all(records, Origin(self._topics.cluster_id, order.topic, partition), wall_seconds, 0)
+        events = decode_all(records, Origin(self._topics.cluster_id, order.trail.topic, partition), wall_seconds, 0)
         are_billed = known.billed.has([event.key for event in events]).tolist()
         for record, event, is_billed in zip(records, events, are_billed, strict=True):
             self._done += 1
             whose = customer(record, event)
             if order.choice.customers and whose not in order.choice.customers:
                 continue
-            place = Place(order.topic, partition, record.offset)
+            place = Place(order.trail.topic, partition, record.offset)
             why_not = self._why_not(record, event, place, is_billed, known)
             if why_not is not None or not isinstance(event, UsageEvent):
                 self._outcome.left[why_not or Left.INVALID] += 1

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-from meter.accounting.letters import Letter, Place
+from meter.accounting.letters import Letter
+from meter.pipeline.place import Place
 from meter.pipeline.receipt import ACCEPTED, REPEAT
 from meter.pipeline.settlement import CONFLICT
+from meter.pipeline.timestamps import format_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Receipted:
             "receipt": str(self.found),
             "end": "accepted" if self.end == ACCEPTED else "duplicate",
             "batch": self.batch,
-            "at": _iso(self.at_seconds),
+            "at": format_utc(self.at_seconds),
             "reference": self.reference,
             "notDebited": self.undebited,
         }
@@ -93,7 +94,7 @@ class Facts:
             "place": str(self.place),
             "end": self.end,
             "kept": self.is_kept,
-            "recordedAt": _iso(self.recorded_milliseconds / 1000) if self.recorded_milliseconds else None,
+            "recordedAt": format_utc(self.recorded_milliseconds / 1000) if self.recorded_milliseconds else None,
             "committed": self.is_committed,
             "content": self.content._asdict() if self.content is not None else None,
             "receipts": [receipt.as_json() for receipt in self.receipts],
@@ -197,13 +198,15 @@ def _redriven(facts: Facts) -> str:
 
 
 def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:
-    kept = f"made {_iso(facts.recorded_milliseconds / 1000)}" if facts.is_kept else "no longer in the source topic"
+    kept = (
+        f"made {format_utc(facts.recorded_milliseconds / 1000)}" if facts.is_kept else "no longer in the source topic"
+    )
     yield f"{name:<9} {facts.place}: {facts.end.replace('_', ' ')}, {kept}"
     for one in facts.receipts:
         end = "accepted" if one.end == ACCEPTED else "duplicate"
         reference = f", reference {one.reference}" if one.reference else ""
         undebited = f", not debited: {one.undebited}" if one.undebited not in ("", REPEAT) else ""
-        at = _iso(one.at_seconds)
+        at = format_utc(one.at_seconds)
         yield f"          receipt {one.found}: {end} in batch {one.batch} at {at}{reference}{undebited}"
     for letter in facts.letters:
         unknown = ", outcome unknown" if letter.is_unknown else ""
@@ -212,7 +215,3 @@ def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:
         yield f"          says {facts.content}"
     if facts.redriven:
         yield f"          {_redriven(facts)[2:]}"
-
-
-def _iso(wall_seconds: float) -> str:
-    return datetime.fromtimestamp(wall_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

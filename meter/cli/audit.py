@@ -32,8 +32,11 @@ def audit(
     by a dead letter. Exit 0 only when that is so and the provider agrees: one that cannot be asked is not verifiable,
     which is exit 1, unless --kafka-only says that it is not to be asked.
     """
+    from meter.accounting.audit import Question
+    from meter.accounting.trail import trail_of
+
     settings = read_settings(config)
-    findings = asyncio.run(_run(settings, question_of(settings, since, until), kafka_only=kafka_only))
+    findings = asyncio.run(_run(settings, Question(trail_of(settings), *span_of(since, until)), kafka_only=kafka_only))
     if as_json:
         typer.echo(json.dumps(findings.as_json()))
     else:
@@ -43,20 +46,6 @@ def audit(
         typer.echo(f"{typer.style(word, fg=colour)}  {findings.summary()}")
     if findings.verdict != "ok":
         raise typer.Exit(1)
-
-
-def question_of(settings: "Settings", since: str | None = None, until: str | None = None) -> "Question":
-    """The topics and the group of this configuration."""
-    from meter.accounting.audit import Question
-    from meter.daemon import owner
-
-    return Question(
-        settings.kafka.topic,
-        settings.kafka.receipts_topic,
-        settings.kafka.dead_letter_topic,
-        owner(settings),
-        *span_of(since, until),
-    )
 
 
 async def _run(settings: "Settings", question: "Question", *, kafka_only: bool) -> "Findings":

@@ -47,7 +47,7 @@ def _endpoint(url: str | None, key_file: Path | None, config: Path | None) -> "M
     if key_file is not None:
         key = key_file.read_text(encoding="utf-8", errors="replace").strip()
     else:
-        key = settings.secret_key.get_secret_value() if settings.secret_key is not None else ""
+        key = settings.plain_secret_key
     if url is not None:
         return McpEndpoint(url, key, TIMEOUT_SECONDS, url_option="--url")
     return McpEndpoint(settings.mcp_url, key, TIMEOUT_SECONDS)

@@ -12,7 +12,7 @@ from meter.cli.broker import partitions_of, producer
 from meter.cli.event_lines import GoodLine
 from meter.clock import SystemClock
 from meter.errors import CommandFailed
-from meter.pipeline.redriven import KEY
+from meter.pipeline.headers import KEY
 from meter.settings import KafkaSettings
 
 CHUNK_LINES = 5000

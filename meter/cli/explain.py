@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meter.cli.audit import question_of
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
@@ -35,9 +34,10 @@ def explain(
 
 async def _run(settings: "Settings", event: str) -> "Explanation":
     from meter.accounting.explaining import explain as run
+    from meter.accounting.trail import trail_of
     from meter.cli.progress import bars
     from meter.kafka.archive import open_archive
 
     async with open_archive(settings.kafka) as archive:
         with bars() as progress:
-            return await run(archive, question_of(settings), event, progress)
+            return await run(archive, trail_of(settings), event, progress)

@@ -30,7 +30,8 @@ def letter_filter(
     open_only: bool = False,
 ) -> "Filter":
     """The filter; raises `UserMistake` for a time that is none, and for an origin that can be none."""
-    from meter.accounting.letters import Filter, place_of
+    from meter.accounting.letters import Filter
+    from meter.pipeline.place import place_of
 
     for origin in origins:
         if place_of(origin) is None:

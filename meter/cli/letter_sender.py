@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from meter.accounting.redrive import Note, Outgoing
+from meter.accounting.outgoing import Outgoing
+from meter.accounting.redrive import Note
 from meter.errors import CommandFailed
 from meter.settings import KafkaSettings
 

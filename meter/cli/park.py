@@ -67,7 +67,7 @@ def park(
 
 def whole_origins(origins: Sequence[str], topic: str) -> list[str]:
     """As `topic:partition:offset`, where `meter status` leaves the topic out; raises `UserMistake`."""
-    from meter.accounting.letters import place_of
+    from meter.pipeline.place import place_of
 
     whole = [f"{topic}:{text}" if re.fullmatch("[0-9]+:[0-9]+", text) else text for text in origins]
     for origin in whole:
@@ -115,8 +115,8 @@ def _ask(settings: "Settings", at: Sequence[str], wanted: dict[str, Any]) -> lis
 
 def _elsewhere(kafka: "KafkaSettings", asked: set[int], origins: Sequence[str]) -> "tuple[list[Member], str]":
     """Who has partitions that are meant and were not asked; or why that is not known."""
-    from meter.accounting.letters import place_of
     from meter.kafka.members import members
+    from meter.pipeline.place import place_of
 
     meant = {place.partition for origin in origins if (place := place_of(origin)) is not None}
     try:

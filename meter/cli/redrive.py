@@ -51,13 +51,11 @@ def redrive(
     """
     from meter.accounting.redrive import Rules
     from meter.accounting.redriving import Errand
-    from meter.daemon import owner
+    from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
     errand = Errand(
-        settings.kafka.dead_letter_topic,
-        settings.kafka.receipts_topic,
-        owner(settings),
+        trail_of(settings),
         letter_filter(origins or [], reason, customer, since, until),
         Rules(settings.kafka.topic, new_key, include_unknown, max_redrives),
         per_second,

@@ -46,15 +46,12 @@ def replay(
     """
     from meter.accounting.replay import Choice, Memory
     from meter.accounting.replaying import Order, refuse
-    from meter.daemon import owner
+    from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
     kafka = settings.kafka
     order = Order(
-        kafka.topic,
-        kafka.receipts_topic,
-        kafka.dead_letter_topic,
-        owner(settings),
+        trail_of(settings),
         *_span(since, until),
         Memory(settings.billing.idempotency_window_seconds, settings.dedupe.window_seconds, settings.dedupe.max_ids),
         Choice(frozenset(customer or ()), unbilled, beyond_provider_memory),

@@ -3,6 +3,7 @@
 from meter.accounting.audit import Question, audit
 from meter.accounting.provider import SandboxRows
 from meter.accounting.report import Findings
+from meter.accounting.trail import trail_in
 from meter.demo.processes import TOPIC, Installation
 from meter.kafka.archive import open_archive
 from meter.pipeline.receipt import Owner
@@ -13,6 +14,6 @@ async def run(here: Installation) -> Findings:
     """What the command would find now."""
     kafka = KafkaSettings(bootstrap_servers=here.bootstrap_servers, topic=TOPIC)
     owner = Owner(kafka.group_id, here.sandbox_url, "sandbox")
-    question = Question(kafka.topic, kafka.receipts_topic, kafka.dead_letter_topic, owner)
+    question = Question(trail_in(kafka, owner))
     async with open_archive(kafka) as archive:
         return await audit(archive, question, SandboxRows(here.sandbox_url), lambda what, done, total: None)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meter.pipeline.parking import Leaving, Selection
+from meter.pipeline.place import place_of
 
 ROUTE = "POST /v1/dead-letters/park"
 _LISTS = ("origins", "customers", "reasons")
@@ -29,14 +30,16 @@ class Parking(NamedTuple):
     def asked(self, fields: Mapping[str, Any]) -> Parked | dict[str, str]:
         """What it has come to, or what is wrong with the request: field -> fault."""
         faults = _faults(fields)
-        origins = {text: _place(text, self.topic) for text in fields.get("origins", ())} if not faults else {}
-        unknown = [text for text, place in origins.items() if place is None]
-        if unknown:
-            faults["origins"] = f"Expected {self.topic}:partition:offset, got {unknown[0]!r:.100}"
         if faults:
             return faults
+        origins = set()
+        for text in fields.get("origins", ()):
+            place = place_of(text)
+            if place is None or place.topic != self.topic:
+                return {"origins": f"Expected {self.topic}:partition:offset, got {text!r:.100}"}
+            origins.add((place.partition, place.offset))
         wanted = Selection(
-            frozenset(place for place in origins.values() if place is not None),
+            frozenset(origins),
             frozenset(fields.get("customers", ())),
             frozenset(fields.get("reasons", ())),
             bool(fields.get("allRefused")),
@@ -55,9 +58,3 @@ def _faults(fields: Mapping[str, Any]) -> dict[str, str]:
     if not any(fields.get(name) for name in _KNOWN):
         faults["origins"] = "Say what to park: origins, customers, reasons or allRefused"
     return faults
-
-
-def _place(origin: str, topic: str) -> tuple[int, int] | None:
-    name, *place = origin.rsplit(":", 2)
-    numbers = [number for number in place if number.isascii() and number.isdecimal() and len(number) < 20]
-    return (int(numbers[0]), int(numbers[1])) if name == topic and len(numbers) == 2 else None

@@ -2,17 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from meter.errors import RecordTooLarge, Unavailable
 from meter.kafka.writer import Writer
+from meter.pipeline.headers import TRUNCATED, Headers, is_ours
 from meter.settings import KafkaSettings
-
-OURS = "meter-"
-TRUNCATED = "meter-truncated"
-
-Headers = Sequence[tuple[str, bytes]]
 
 
 class DeadLetter(NamedTuple):
@@ -55,7 +51,7 @@ def shorter_and_shorter(letter: DeadLetter) -> Iterator[DeadLetter]:
     value = letter.value or b""
     cut: dict[str, int | str] = {"value_bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
     yield DeadLetter(letter.key, b"", _marked(letter.headers, cut))
-    ours = [header for header in letter.headers if header[0].startswith(OURS)]
+    ours = [header for header in letter.headers if is_ours(header[0])]
     cut["headers"] = len(letter.headers) - len(ours)
     yield DeadLetter(letter.key, b"", _marked(ours, cut))
     if letter.key is not None:

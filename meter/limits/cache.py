@@ -6,7 +6,6 @@ No answer promises more than the provider's last snapshot minus the usage that t
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -24,6 +23,7 @@ from meter.limits.prices import Prices
 from meter.limits.promise import needs_prices, read, reduce, rewrite
 from meter.limits.question import Key, Question
 from meter.limits.snapshots import Snapshot, Snapshots
+from meter.pipeline.timestamps import format_utc
 from meter.pipeline.usage import PendingUsage, Pin
 from meter.settings import LimitsSettings
 
@@ -186,11 +186,10 @@ class LimitsCache:
     def _reduced(self, question: Question, snapshot: Snapshot, pending_credits: float, source: str) -> Answer:
         pending_units = self._usage.pending(snapshot.pin, question.product)
         promise = reduce(snapshot.numbers, pending_units, pending_credits)
-        as_of = datetime.fromtimestamp(snapshot.at_wall_seconds, UTC).isoformat(timespec="milliseconds")
         meter = {
             "pendingUnits": pending_units,
             "providerRemaining": snapshot.numbers.remaining,
-            "asOf": as_of.replace("+00:00", "Z"),
+            "asOf": format_utc(snapshot.at_wall_seconds),
             "source": source,
         }
         return Answer(200, rewrite(snapshot.body, promise, meter), source)

@@ -3,12 +3,13 @@
 import json
 import sys
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 import msgspec
 
 from meter.pipeline.body import ACTION_TYPES
+from meter.pipeline.headers import PREFIX, Headers
 from meter.pipeline.rules import Rule, Unbillable, broken
 
 MAX_DEPTH: Final = 64
@@ -35,13 +36,11 @@ CANONICAL: Final = {name: field for field, others in _NAMES.items() for name in 
 
 _OUTCOMES: Final = {"failure": "fail", "error": "fail"}
 _CUSTOMER_PREFIX: Final = "cus_"
-_TELLING: Final = ("ce_", "meter-")
+_TELLING: Final = ("ce_", PREFIX)
 _BOM: Final = b"\xef\xbb\xbf"
 _LARGEST_DOUBLE: Final = int(sys.float_info.max)
 _HARMLESS: Final = frozenset((str, float, bool, type(None)))
 _JSON: Final = msgspec.json.Decoder()
-
-Headers = Sequence[tuple[str, bytes]]
 
 
 class CloudEvent(msgspec.Struct, gc=False, frozen=True):

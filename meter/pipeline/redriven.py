@@ -4,18 +4,9 @@ These are headers of the dead letter. They outrank what the record itself says, 
 identity from its place keeps it in another place, and is billed once whichever of the two is billed.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from meter.pipeline import identity
-
-ORIGIN = "meter-origin"
-KEY = "meter-key"
-TIMESTAMP = "meter-timestamp"
-"""Milliseconds since 1970: when the first record was made, which is the time of an event that names none."""
-ATTEMPTS = "meter-attempts"
-REDRIVES = "meter-redrives"
-"""How often it was redriven, this time included."""
+from meter.pipeline import headers, identity
 
 
 class Past(NamedTuple):
@@ -31,18 +22,18 @@ class Past(NamedTuple):
 NOTHING = Past()
 
 
-def past(headers: Sequence[tuple[str, bytes]]) -> Past:
+def past(found: headers.Headers) -> Past:
     """The past in these headers. What cannot be read is as good as absent: headers may be anybody's."""
-    ours = {name: _text(value) for name, value in headers if name.startswith("meter-")}
+    ours = {name: _text(value) for name, value in found if headers.is_ours(name)}
     if not ours:
         return NOTHING
-    key = ours.get(KEY, "")
+    key = ours.get(headers.KEY, "")
     return Past(
         identity.fit(key) if "\ufffd" not in key else "",
-        ours.get(ORIGIN, ""),
-        _number(ours.get(TIMESTAMP, "")),
-        _number(ours.get(ATTEMPTS, "")),
-        _number(ours.get(REDRIVES, "")),
+        ours.get(headers.ORIGIN, ""),
+        _number(ours.get(headers.TIMESTAMP, "")),
+        _number(ours.get(headers.ATTEMPTS, "")),
+        _number(ours.get(headers.REDRIVES, "")),
     )
 
 

@@ -181,6 +181,11 @@ class BillingSettings(_Section):
     )
 
     @property
+    def plain_secret_key(self) -> str:
+        """The key as it is sent; "" when there is none."""
+        return "" if self.secret_key is None else self.secret_key.get_secret_value()
+
+    @property
     def provider(self) -> str:
         """The address that the provider is known by in receipts, the same over both transports where both are known."""
         only_mcp = "mcp_url" in self.model_fields_set and "base_url" not in self.model_fields_set

@@ -12,9 +12,9 @@ from meter.accounting.usage import Row
 from meter.errors import Unavailable
 from meter.pipeline.receipt import Owner
 from meter.pipeline.start import Bounds, Choice, CommitNote
-from tests.kept_topics import OWNER, KeptTopics
+from tests.kept_topics import TRAIL, KeptTopics
 
-QUESTION = Question("t", "t-receipts", "t-dead-letters", OWNER)
+QUESTION = Question(TRAIL)
 
 
 class Rows:
@@ -237,7 +237,7 @@ async def test_a_span_of_time_is_looked_at_alone() -> None:
         topics.event(key)
     topics.dead_letter(1, "b")
     topics.receipt({2: ("b", "a")})
-    question = Question("t", "t-receipts", "t-dead-letters", OWNER, since_seconds=1, until_seconds=2)
+    question = Question(TRAIL, since_seconds=1, until_seconds=2)
     findings = await found(topics, Rows(row("b")), question)
     assert findings.verdict is Verdict.OK, list(findings.lines())
     assert findings.ends == (1, 0, 0, 1)

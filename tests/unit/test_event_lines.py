@@ -5,7 +5,7 @@ import json
 
 from meter.cli.event_lines import EventLines, GoodLine
 from meter.pipeline.event import Origin, UsageEvent, decode
-from meter.pipeline.redriven import KEY
+from meter.pipeline.headers import KEY
 from tests.records import NOW_SECONDS, FakeRecord
 
 NAMELESS = json.dumps({"customerRef": "c", "units": 1})

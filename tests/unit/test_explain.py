@@ -4,18 +4,15 @@ import json
 
 import pytest
 
-from meter.accounting.audit import Question
 from meter.accounting.explaining import explain
 from meter.accounting.trace import Content, Explanation
 from meter.errors import CommandFailed
-from tests.kept_topics import OWNER, KeptTopics
+from tests.kept_topics import TRAIL, KeptTopics
 from tests.records import FakeRecord, as_json
-
-QUESTION = Question("t", "t-receipts", "t-dead-letters", OWNER)
 
 
 async def told(topics: KeptTopics, asked: str) -> Explanation:
-    return await explain(topics, QUESTION, asked, lambda what, done, total: None)
+    return await explain(topics, TRAIL, asked, lambda what, done, total: None)
 
 
 @pytest.mark.parametrize("asked", ["a", "t:0:0", "t:0:2"])

@@ -3,7 +3,8 @@
 import hashlib
 import json
 
-from meter.kafka.dead_letters import TRUNCATED, DeadLetter, shorter_and_shorter
+from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
+from meter.pipeline.headers import TRUNCATED
 
 LETTER = DeadLetter(b"key", b"value", [("foreign", b"1"), ("meter-origin", b"usage:0:7"), ("meter-reason", b"x")])
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from meter.accounting.letters import Case, Filter, Letter, Place, chosen, place_of, read_letter
+from meter.accounting.letters import Case, Filter, Letter, chosen, read_letter
+from meter.accounting.outgoing import Outgoing
 from meter.accounting.pace import pause_seconds
-from meter.accounting.redrive import Note, Outgoing, Rules, Skip, refuse, revive
+from meter.accounting.redrive import Note, Rules, Skip, refuse, revive
 from meter.accounting.redriving import Errand, Fate, Redriving
 from meter.errors import CommandFailed
 from meter.pipeline.event import Origin, UsageEvent, decode
 from meter.pipeline.now import Now
-from tests.kept_topics import OWNER, KeptTopics
+from meter.pipeline.place import Place, place_of
+from tests.kept_topics import TRAIL, KeptTopics
 from tests.records import NOW_SECONDS, FakeRecord, as_json
 
 RULES = Rules("t")
@@ -54,7 +56,7 @@ async def redriven(topics: KeptTopics, sender: Sender | None = None, **chosen: o
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    made = Errand("t-dead-letters", "t-receipts", OWNER, **errand)  # type: ignore[arg-type]  # its other fields
+    made = Errand(TRAIL, **errand)  # type: ignore[arg-type]  # its other fields
     redriving = Redriving(topics, sender or Sender(topics), made, Clock(), sleep, lambda what, done, total: None)
     return await redriving.run()
 

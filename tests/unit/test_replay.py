@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meter.accounting.redrive import Outgoing
+from meter.accounting.outgoing import Outgoing
 from meter.accounting.replay import Choice, Left, Memory
 from meter.accounting.replaying import Order, Outcome, Replaying
 from meter.errors import CommandFailed, UserMistake
@@ -14,7 +14,7 @@ from meter.pipeline.event import Origin, UsageEvent, decode
 from meter.pipeline.now import Now
 from meter.pipeline.start import Bounds, Committed
 from meter.settings import Settings
-from tests.kept_topics import OWNER, KeptTopics
+from tests.kept_topics import OWNER, TRAIL, KeptTopics
 from tests.records import NOW_SECONDS, FakeRecord, as_json
 
 DAY = 86_400.0
@@ -73,7 +73,7 @@ async def replayed(
 ) -> Outcome:
     """One run over everything that is older than now."""
     times = {"since_seconds": NOW_SECONDS - 40 * DAY, "until_seconds": NOW_SECONDS - 0.001, "memory": KNOWN}
-    order = Order("t", "t-receipts", "t-dead-letters", OWNER, choice=choice, **{**times, **more})  # type: ignore[arg-type]  # its other fields
+    order = Order(TRAIL, choice=choice, **{**times, **more})  # type: ignore[arg-type]  # its other fields
     clock = Clock()
     return await Replaying(
         topics, sender or Sender(topics), order, clock, clock.sleep, lambda what, done, total: None
@@ -273,7 +273,7 @@ async def test_the_pace_is_kept() -> None:
     for number in range(10):
         topics.made(60, {"customerRef": "c", "idempotencyKey": str(number)})
     span = (NOW_SECONDS - DAY, NOW_SECONDS - 1)
-    order = Order("t", "t-receipts", "t-dead-letters", OWNER, *span, KNOWN, Choice(), per_second=2.0)
+    order = Order(TRAIL, *span, KNOWN, Choice(), per_second=2.0)
     await Replaying(topics, Sender(topics), order, clock, clock.sleep, lambda what, done, total: None).run()
     assert clock.seconds == pytest.approx(4.5)
 
