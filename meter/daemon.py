@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import structlog
 
-from meter import __version__
+from meter import __version__, health
 from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefused, LimitsUnavailable
 from meter.billing.mcp import McpBilling
@@ -177,7 +177,8 @@ class Daemon:
             window_max_ids=settings.dedupe.max_ids,
             hand_over_seconds=settings.revocation_deadline_seconds,
             take_over_seconds=settings.take_over_seconds,
-            stalled_after_seconds=settings.run.stuck_after_seconds / 2,
+            stalled_after_seconds=settings.run.stuck_after_seconds / 3,  # leaves as long for what is to help
+            ends_every_seconds=health.ends_every_seconds(settings.run.stuck_after_seconds),
         )
 
 

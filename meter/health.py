@@ -7,6 +7,22 @@ _UNREACHABLE_AFTER_SECONDS = 5.0
 """One failed request is weather; failing for this long without a success is a reason."""
 
 
+_SEEN_LATE_SECONDS = 3.0
+"""So late it may be seen from here that something moved, or that there is something to do: see `ends_every_seconds`."""
+_SEEN_LATE_SHARE = 0.25
+"""Where little time is allowed, no more of it than this is given to seeing late, and it is looked the more often."""
+
+
+def patience_seconds(stuck_after_seconds: float) -> float:
+    """Idle for so long, as seen from here, is stuck: less than what is allowed, by which it may be seen late."""
+    return max(stuck_after_seconds - _SEEN_LATE_SECONDS, stuck_after_seconds * (1 - _SEEN_LATE_SHARE))
+
+
+def ends_every_seconds(stuck_after_seconds: float) -> float:
+    """How often the ends of the log are to be looked up: nothing else tells that there is something to read."""
+    return min(_SEEN_LATE_SECONDS * 2 / 3, stuck_after_seconds * _SEEN_LATE_SHARE / 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """How things stand; the defaults are those of a replica at work with nothing to do."""
@@ -61,7 +77,7 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
 
 def is_stuck(facts: Facts, stuck_after_seconds: float) -> bool:
     """Nothing moves and nobody knows why: only then may a restart help, so only then is the process not alive."""
-    return has_no_excuse(facts) and facts.idle_seconds > stuck_after_seconds
+    return has_no_excuse(facts) and facts.idle_seconds >= patience_seconds(stuck_after_seconds)
 
 
 def has_no_excuse(facts: Facts) -> bool:

@@ -47,8 +47,8 @@ class Verdict(NamedTuple):
 class EventLines:
     """Lines of a file that can be read twice; both times with the same clock and the same verdicts.
 
-    `name` is the file's, without folders: lines that bring no id get one from it, their number and their content, so
-    that a file that is sent again is billed once. Without a name they get none, and each sending is a new event.
+    Lines that bring no id get one, so that a content that is sent again is billed once: from everything up to and
+    including the line, or, where it has a `name`, from that, the line's number and its content.
     """
 
     def __init__(self, content: BinaryIO, topic: str, wall_seconds: float, name: str = "", first: int = 1) -> None:
@@ -63,35 +63,41 @@ class EventLines:
     def check(self) -> Verdict:
         """Every broken line, and how many are good."""
         broken, good, without_id = [], 0, 0
-        for number, _, event in self._decoded():
+        for number, _, event, key in self._decoded():
             if isinstance(event, InvalidEvent):
                 broken.append(BrokenLine(number, event.reason, event.detail))
             else:
                 good += 1
-                without_id += self._is_nameless(number, event)
+                without_id += bool(key)
         return Verdict(broken, good, without_id)
 
     def good(self) -> Iterator[GoodLine]:
         """The lines that can be billed, in the file's order."""
-        for number, value, event in self._decoded():
+        for number, value, event, key in self._decoded():
             if isinstance(event, UsageEvent):
-                makes_one = self._name and self._is_nameless(number, event)
-                key = identity.of_line(self._name, number, value.decode()) if makes_one else ""
                 yield GoodLine(number, event.customer, value, key)
 
-    def _is_nameless(self, number: int, event: UsageEvent) -> bool:
+    def _decoded(self) -> Iterator[tuple[int, bytes, UsageEvent | InvalidEvent, str]]:
+        """With the key that the line is to get, "" when it says itself who it is."""
+        self._content.seek(0)
+        lines = identity.Lines()
+        for number, line in enumerate(self._content, start=1):
+            self.last = number
+            value = line.rstrip(b"\r\n")
+            lines.add(value)
+            if number >= self.first and value.strip():
+                record = LineRecord(number, self._timestamp_milliseconds, None, value)
+                event = decode(record, self._origin, self._wall_seconds)
+                yield number, value, event, self._key(number, value, lines) if self._is_nameless(number, event) else ""
+
+    def _is_nameless(self, number: int, event: UsageEvent | InvalidEvent) -> bool:
         """Whether its identity would be the place of its record: it brings none of its own."""
-        return event.key == identity.of_origin(*self._origin, number, self._timestamp_milliseconds)
+        place = identity.of_origin(*self._origin, number, self._timestamp_milliseconds)
+        return isinstance(event, UsageEvent) and event.key == place
+
+    def _key(self, number: int, value: bytes, lines: identity.Lines) -> str:
+        return identity.of_named_line(self._name, number, value.decode()) if self._name else lines.key()
 
     @property
     def _timestamp_milliseconds(self) -> int:
         return int(self._wall_seconds * 1000)
-
-    def _decoded(self) -> Iterator[tuple[int, bytes, UsageEvent | InvalidEvent]]:
-        self._content.seek(0)
-        for number, line in enumerate(self._content, start=1):
-            self.last = number
-            value = line.rstrip(b"\r\n")
-            if number >= self.first and value.strip():
-                record = LineRecord(number, self._timestamp_milliseconds, None, value)
-                yield number, value, decode(record, self._origin, self._wall_seconds)

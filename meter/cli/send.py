@@ -1,7 +1,6 @@
 """`meter send`: JSON lines into the topic; the whole file is checked before the first line is sent."""
 
 import asyncio
-import os
 import shutil
 import sys
 import tempfile
@@ -31,13 +30,18 @@ def send(
     from_line: Annotated[
         int, typer.Option("--from-line", min=1, help="Leave out the lines before this one: they were sent.")
     ] = 1,
+    name: Annotated[
+        str,
+        typer.Option("--name", help="Know lines without an id by this name and their number, not by what is above."),
+    ] = "",
     per_second: PerSecondOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Send events from a file; the Kafka key is the customer.
 
-    A line of a file that brings no id gets one from the file's name, its number and its content: a file whose sending
-    was interrupted is simply sent again, and each line is billed once.
+    A line that brings no id gets one from its content and all lines above it: what was interrupted is simply sent
+    again, from whatever file or pipe, and each line is billed once. --name is for what its content alone cannot tell:
+    another sending of the same lines, or the same one with lines mended in it.
     """
     from meter.cli.event_lines import EventLines
 
@@ -45,7 +49,7 @@ def send(
     if topic is not None:
         kafka = kafka.model_copy(update={"topic": _topic(topic)})
     with _opened(file) as content:
-        lines = EventLines(content, kafka.topic, time.time(), _name(file), from_line)
+        lines = EventLines(content, kafka.topic, time.time(), name, from_line)
         found = lines.check()
         if from_line > lines.last + 1:  # one more is what an interrupted sending may tell
             raise UserMistake(f"--from-line {from_line}: {_shown(file)} ends with line {lines.last}")
@@ -55,20 +59,16 @@ def send(
             raise UserMistake(f"nothing was sent; mend the lines, or send the other {found.good:,} with --skip-broken")
         sent, seconds = _send(kafka, lines, found.good, per_second)
     events = "event" if sent == 1 else "events"
-    typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{_notes(found, file)}")
+    typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{_notes(found, name)}")
 
 
-def _name(file: str) -> str:
-    """The file's name without folders; a pipe has none."""
-    return "" if file == "-" else os.fsencode(Path(file).name).decode(errors="replace")
-
-
-def _notes(found: "Verdict", file: str) -> str:
+def _notes(found: "Verdict", name: str) -> str:
     notes = f"; broken lines skipped: {len(found.broken):,}" if found.broken else ""
-    if found.without_id and file == "-":
-        notes += f"; lines without an id: {found.without_id:,}, sent again they are other events"
-    elif found.without_id:
-        notes += f"; lines without an id: {found.without_id:,}, theirs is made of file name, line number and content"
+    if found.without_id:
+        known_by = f"the name {name}, their number and content" if name else "their content and all lines above"
+        notes += f"; lines without an id: {found.without_id:,}, known by {known_by}"
+    if found.without_id and found.broken and not name:
+        notes += " (send mended lines as a file of their own: mended here they would make other events of those below)"
     return notes
 
 

@@ -34,12 +34,28 @@ def of_origin(cluster_id: str, topic: str, partition: int, offset: int, timestam
     return fit(f"{cluster_id}:{topic}:{partition}:{offset}:{timestamp_milliseconds}")
 
 
-def of_line(file: str, number: int, content: str) -> str:
-    """A line of a file that is sent: the same line of the same file is the same event, however often it is sent.
+class Lines:
+    """The lines of one content, in order: each is known by itself and by all lines before it.
 
-    `file` is its name without folders: two files may well have the same line in the same place.
+    So a content under another file name, or one to which lines were added, has the keys that it had; and two equal
+    lines are two events, in one content and in two that differ before them.
     """
-    return "line:" + _hash(file, str(number), content)
+
+    def __init__(self) -> None:
+        self._so_far = sha256()
+
+    def add(self, line: bytes) -> None:
+        """The next line, without its end; a blank or broken one, too."""
+        self._so_far.update(line + b"\n")
+
+    def key(self) -> str:
+        """Of the line that was added last."""
+        return "line:" + self._so_far.hexdigest()
+
+
+def of_named_line(name: str, number: int, content: str) -> str:
+    """A line of what somebody has called `name`: known by that, its number and its content, whatever else changes."""
+    return "line:" + _hash(name, str(number), content)
 
 
 def of_conflict(key: str, origin: str) -> str:

@@ -228,7 +228,7 @@ class RunSettings(_Section):
 
     drain_timeout_seconds: Seconds = Field(default=20.0, description="Time to send what is held after SIGTERM.")
     stuck_after_seconds: Seconds = Field(
-        default=60.0, description="Without progress for this long the process reports it."
+        default=60.0, description="Without progress or a known cause `/healthz` fails within this time."
     )
 
 

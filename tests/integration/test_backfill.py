@@ -19,7 +19,8 @@ pytestmark = pytest.mark.timeout(120)
 async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """300 lines, two of three without an id, some of them twice the same: SIGKILL, and again from the beginning."""
+    """300 lines, two of three without an id, some of them twice the same: SIGKILL, and again from the beginning, under
+    another file name and with a line added."""
     file = tmp_path / "usage.jsonl"
     events = [{"customerRef": f"cus_{number // 2 % 7}", "units": 1 + number // 2} for number in range(LINES)]
     named = [{"idempotencyKey": f"k{number}"} if number % 3 == 0 else {} for number in range(LINES)]
@@ -42,16 +43,18 @@ async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(
         in_the_topic = len(await records_in(place.servers, place.topic))
         assert 40 <= in_the_topic < LINES
 
-        again = place.start_program("send", ["send", str(file)])
+        renamed = file.rename(tmp_path / "renamed.jsonl")
+        renamed.write_text(f"{renamed.read_text()}\n{json.dumps({'customerRef': 'cus_0', 'units': 1000})}\n")
+        again = place.start_program("send", ["send", str(renamed)])
         assert await again.end(30) == 0, again.log
-        assert "sent 300 events" in again.log
-        assert "lines without an id: 200" in again.log
+        assert "sent 301 events" in again.log
+        assert "lines without an id: 201, known by their content and all lines above" in again.log
 
         async def all_have_ended() -> bool:
-            return bool((await meter.status())["events"]["duplicate"] == in_the_topic and await billed() == LINES)
+            return bool((await meter.status())["events"]["duplicate"] == in_the_topic and await billed() == LINES + 1)
 
         await eventually(all_have_ended, 30, "every line is billed, and what was sent twice recognised")
-        assert (await place.sandbox.totals())["units"] == sum(1 + number // 2 for number in range(LINES))
+        assert (await place.sandbox.totals())["units"] == 1000 + sum(1 + number // 2 for number in range(LINES))
 
 
 async def test_ctrl_c_says_where_to_go_on_and_going_on_there_sends_the_rest(

@@ -15,9 +15,8 @@ from tests.integration.daemon import BULK_ROUTE, Installation, Meter, installati
 from tests.integration.kafka_proxy import KafkaProxy, proxied
 from tests.waiting import eventually
 
-STUCK_AFTER_SECONDS = 8
-ENDS_SEEN_SECONDS = 5
-"""The ends of the log are looked up every other second: a lag is known so much later, on a busy machine."""
+STUCK_AFTER_SECONDS = 12
+"""Long enough for a new client to join and fill its windows meanwhile."""
 LOOKS_SECONDS = 15
 """So long /healthz says no before the process ends."""
 FEW = 100
@@ -49,14 +48,12 @@ async def test_a_process_that_is_stuck_for_an_unknown_cause_says_so_and_ends(
         way.starve(for_ever=True)
         await eventually(lambda: way.barren_fetches > 1, 30, "nothing is under way any more")
         await place.produce(usages(FEW, first=FEW))
-        produced = time.monotonic()
 
         async def unhealthy() -> bool:
             answer = await meter.ask("GET", "/healthz")
             return answer is not None and answer.status_code == 503
 
-        await eventually(unhealthy, STUCK_AFTER_SECONDS + ENDS_SEEN_SECONDS, "/healthz fails")
-        assert time.monotonic() - produced > STUCK_AFTER_SECONDS
+        await eventually(unhealthy, 3 * STUCK_AFTER_SECONDS, "/healthz fails")  # how soon: tests/unit/test_standing.py
         assert f"stuck: 0 events are held and {FEW} records wait at the broker" in await meter.says("stuck")
 
         assert await meter.program.end(LOOKS_SECONDS + 5) == 1
@@ -71,7 +68,7 @@ async def test_a_client_that_silently_delivers_nothing_is_made_anew(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
     """The connections of now bring nothing any more, without an error; new ones would. The process goes on with them
-    after half of `run.stuck_after_seconds`, and was never unhealthy."""
+    after a third of `run.stuck_after_seconds`, and was never unhealthy."""
     async with (
         installation(broker.bootstrap_servers, await topic(), tmp_path) as place,
         proxied(broker.bootstrap_servers, place.topic) as way,

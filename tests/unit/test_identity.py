@@ -124,10 +124,19 @@ def test_golden_conflict() -> None:
 
 
 def test_golden_line() -> None:
-    """`line:` and SHA-256 over file name, number and content: a file that is sent again is billed once."""
-    line = identity.of_line("usage.jsonl", 2, '{"customerRef": "c"}')
+    """`line:` and SHA-256 over all lines up to it, each with `\\n`: what `head -n 2 FILE | sha256sum` says."""
+    lines = identity.Lines()
+    lines.add(b'{"customerRef": "c"}')
+    assert lines.key() == "line:dac4c3575994835cec98fb1439aafff5c4b79593d772af72d2ddf87e378fa833"
+    lines.add(b'{"customerRef": "c"}')
+    assert lines.key() == "line:9965c582e1a25dd0e3b880affea5d2d4e9328d35eca937a2bf183a03c4d7e314"
+
+
+def test_golden_named_line() -> None:
+    """`line:` and SHA-256 over name, number and content, each behind its length."""
+    line = identity.of_named_line("usage.jsonl", 2, '{"customerRef": "c"}')
     assert line == "line:0f0801e686d32facd86efe3d2f095a04c4bfd8ca97c0e4dea3095bcc295690bb"
-    assert line != identity.of_line("other.jsonl", 2, '{"customerRef": "c"}')
+    assert line != identity.of_named_line("other.jsonl", 2, '{"customerRef": "c"}')
 
 
 def test_a_carried_key_outranks_all_others() -> None:
