@@ -20,6 +20,7 @@ from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefu
 from meter.billing.mcp import McpBilling
 from meter.billing.rest import RestBilling
 from meter.clock import SystemClock
+from meter.edges import Ports
 from meter.http.api import build
 from meter.http.parking import Parking
 from meter.http.server import listen, serve_on
@@ -125,16 +126,8 @@ class Daemon:
             await receipts.start()
             source = KafkaSource(settings.kafka, settings.rebalance_timeout_seconds)
             dead_letters = KafkaDeadLetters(settings.kafka, writer)
-            yield Worker(
-                self.machine,
-                source,
-                receipts,
-                dead_letters,
-                self.billing,
-                self._clock,
-                self._standing,
-                self._group_options(),
-            )
+            ports = Ports(source, receipts, dead_letters, self.billing, self._clock)
+            yield Worker(self.machine, ports, self._standing, self._group_options())
         finally:
             await receipts.close()
             await writer.close()

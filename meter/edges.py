@@ -3,14 +3,19 @@
 The adapters (`meter.kafka`, `meter.billing`) and the fakes of the tests fit them without inheriting.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from meter.clock import Clock
 from meter.pipeline.event import Record
 from meter.pipeline.outcome import Outcome
 from meter.pipeline.start import Bounds, Committed
 
 RebalanceCallback = Callable[[frozenset[int]], Awaitable[None]]
+Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
+"""Starts a task that ends with the membership at the latest."""
 
 
 class EventSource(Protocol):
@@ -77,3 +82,14 @@ class BillingApi(Protocol):
 
     async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
         """One bulk call. `may_send` is asked directly before anything is written. Raises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that one membership has of the world outside."""
+
+    source: EventSource
+    receipts: ReceiptLog
+    dead_letters: DeadLetterLog
+    billing: BillingApi
+    clock: Clock

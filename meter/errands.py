@@ -12,8 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from meter.clock import Clock
-from meter.edges import BillingApi, DeadLetterLog, EventSource, ReceiptLog
+from meter.edges import Ports, Spawn
 from meter.errors import RecordTooLarge, Redelivered, Unavailable
 from meter.pipeline import dead_letter
 from meter.pipeline import receipt as receipts
@@ -26,8 +25,6 @@ from meter.pipeline.start import Committed
 from meter.pipeline.timestamps import format_utc
 
 log = structlog.stdlib.get_logger(__name__)
-
-Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 
 class Observer(Protocol):
@@ -46,22 +43,15 @@ class Errands:
     def __init__(
         self,
         machine: Machine,
-        source: EventSource,
-        log_of_receipts: ReceiptLog,
-        log_of_dead_letters: DeadLetterLog,
-        billing: BillingApi,
-        clock: Clock,
+        ports: Ports,
         observer: Observer,
         topic: str,
         spawn: Spawn,
         changed: Callable[[], None],
     ) -> None:
         self._machine = machine
-        self._source = source
-        self._receipts = log_of_receipts
-        self._dead_letters = log_of_dead_letters
-        self._billing = billing
-        self._clock = clock
+        self._ports = ports
+        self._clock = ports.clock
         self._observer = observer
         self._topic = topic
         self._spawn = spawn
@@ -96,7 +86,7 @@ class Errands:
     async def _send(self, batch: Batch) -> None:
         started = time.perf_counter()
         self._observer.batch_sent(len(batch.events))
-        outcome = await self._billing.record_bulk([event.body for event in batch.events], self._may_send)
+        outcome = await self._ports.billing.record_bulk([event.body for event in batch.events], self._may_send)
         self._answered(batch.name, outcome)
         if not isinstance(outcome, NotSent):
             self._observer.batch_answered(_label(outcome), time.perf_counter() - started)
@@ -116,7 +106,7 @@ class Errands:
 
     async def _write_receipt(self, write: ReceiptWrite) -> None:
         try:
-            offset = await self._receipts.write(write.receipt.partition, receipts.encode(write.receipt))
+            offset = await self._ports.receipts.write(write.receipt.partition, receipts.encode(write.receipt))
         except RecordTooLarge as error:
             if not self._machine.receipt_too_large(write.number, self._clock.now()):
                 self._waits("receipt", str(error))
@@ -135,7 +125,7 @@ class Errands:
         record = write.event.record
         headers = dead_letter.headers(write, self._topic, format_utc(self._clock.now().wall_seconds))
         try:
-            await self._dead_letters.write(record.key, record.value, headers)
+            await self._ports.dead_letters.write(record.key, record.value, headers)
         except Unavailable as error:
             self._waits("dead_letter", str(error))
             self._dead_letter_failed(write.number)
@@ -149,7 +139,7 @@ class Errands:
 
     async def _commit(self, commits: Mapping[int, Committed]) -> None:
         try:
-            await self._source.commit(commits)
+            await self._ports.source.commit(commits)
         except Redelivered as error:
             log.info("commit.too_late", reason=str(error))
             self._machine.commit_failed(lost=True)

@@ -1,14 +1,13 @@
 """Taking partitions over and handing them on: what happens between two assignments."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
 
-from meter.clock import Clock
-from meter.edges import EventSource, ReceiptLog
+from meter.edges import Ports, Spawn
 from meter.errors import NoStartingPoint, Redelivered, Unavailable
 from meter.pipeline import receipt as receipts
 from meter.pipeline.machine import Machine
@@ -33,7 +32,6 @@ REMEMBERED_AT_A_TIME = 2000
 """Ids of receipts, before the loop turns to other things: one or two milliseconds."""
 RECEIPT_COSTS_IDS = 60
 """So many ids are remembered in the time that a receipt takes by itself."""
-Spawn = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +59,15 @@ class RebalanceListener:
     def __init__(
         self,
         machine: Machine,
-        source: EventSource,
-        log_of_receipts: ReceiptLog,
-        clock: Clock,
+        ports: Ports,
         options: GroupOptions,
         spawn: Spawn,
         changed: Callable[[], None],
     ) -> None:
         self._machine = machine
-        self._source = source
-        self._receipts = log_of_receipts
-        self._clock = clock
+        self._source = ports.source
+        self._receipts = ports.receipts
+        self._clock = ports.clock
         self._options = options
         self._spawn = spawn
         self._changed = changed

@@ -9,8 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence, Set
 
 import structlog
 
-from meter.clock import Clock
-from meter.edges import BillingApi, DeadLetterLog, EventSource, ReceiptLog
+from meter.edges import Ports
 from meter.errands import Errands, Observer
 from meter.errors import LostRange, MeterError, Redelivered, Silent, Unavailable
 from meter.pipeline.event import Record
@@ -37,17 +36,13 @@ class Worker:
     def __init__(
         self,
         machine: Machine,
-        source: EventSource,
-        log_of_receipts: ReceiptLog,
-        log_of_dead_letters: DeadLetterLog,
-        billing: BillingApi,
-        clock: Clock,
+        ports: Ports,
         observer: Observer,
         options: GroupOptions,
     ) -> None:
         self._machine = machine
-        self._source = source
-        self._clock = clock
+        self._source = ports.source
+        self._clock = ports.clock
         self._observer = observer
         self._topic = options.topic
         self._something_changed = asyncio.Event()
@@ -57,22 +52,9 @@ class Worker:
         self._known_state: tuple[str, str | None] = ("ok", None)
         self._poison_said: set[tuple[int, int]] = set()
         self._tasks = asyncio.TaskGroup()
-        self._advanced_at = clock.now().steady_seconds
-        self._errands = Errands(
-            machine,
-            source,
-            log_of_receipts,
-            log_of_dead_letters,
-            billing,
-            clock,
-            observer,
-            options.topic,
-            self._spawn,
-            self._something_changed.set,
-        )
-        self.listener = RebalanceListener(
-            machine, source, log_of_receipts, clock, options, self._spawn, self._note_assignment
-        )
+        self._advanced_at = self._clock.now().steady_seconds
+        self._errands = Errands(machine, ports, observer, options.topic, self._spawn, self._something_changed.set)
+        self.listener = RebalanceListener(machine, ports, options, self._spawn, self._note_assignment)
         self._ends_every_seconds = options.ends_every_seconds
         self._hand_over_seconds = options.hand_over_seconds
         self._stalls = Stalls(options.stalled_after_seconds)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from meter.edges import BillingApi
+from meter.edges import BillingApi, Ports
 from meter.metrics import Metrics
 from meter.pipeline import receipt as receipts
 from meter.pipeline.actions import MachineOptions
@@ -135,16 +135,9 @@ class Process(World):
     def worker(self) -> Worker:
         """One membership, which has not begun."""
         self.sources.append(FakeSource(self.cluster, TOPIC, instance_id=self._instance_id))
-        made = Worker(
-            self.machine,
-            self.sources[-1],
-            self.receipt_log,
-            FakeDeadLetters(self.cluster, LETTERS),
-            self._bills_at,
-            self.clock,
-            self.standing,
-            self._group_options,
-        )
+        letters = FakeDeadLetters(self.cluster, LETTERS)
+        ports = Ports(self.sources[-1], self.receipt_log, letters, self._bills_at, self.clock)
+        made = Worker(self.machine, ports, self.standing, self._group_options)
         self.standing.kafka_trouble = None
         return made
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
 
-from meter.edges import BillingApi
+from meter.edges import BillingApi, Ports
 from meter.errands import Errands
 from meter.pipeline.actions import Actions
 from meter.pipeline.now import Now
@@ -53,18 +53,14 @@ class World:
         self.seen = Seen()
         self._cancels = cancels
         self._tasks: list[asyncio.Task[None]] = []
-        self.errands = Errands(
-            self.driver.machine,
+        ports = Ports(
             FakeSource(self.cluster, "usage"),
             FakeReceipts(self.cluster, "receipts"),
             FakeDeadLetters(self.cluster, "letters"),
             billing or self.billing,
             self,
-            self.seen,
-            "usage",
-            self._spawn,
-            lambda: None,
         )
+        self.errands = Errands(self.driver.machine, ports, self.seen, "usage", self._spawn, lambda: None)
 
     def now(self) -> Now:
         """The driver's time: this world is its own clock."""
