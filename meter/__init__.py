@@ -111,10 +111,10 @@ accounting/            what became of every record, found out afterwards
   trace.py               what became of one event, as it is told
   explaining.py          finds every trace of it
   outgoing.py            events on their way back, and who writes them
-  redrive.py             which dead letters go back, and as what
+  redrive_rules.py       which dead letters go back, and as what
   redriving.py           back they go
   billed.py              what receipts call accepted, and how far back
-  replay.py              which records of a range are sent again, and as what
+  replay_rules.py        which records of a range are sent again, and as what
   replaying.py           again they go
   pace.py                no more than so many a second
 settings/              what can be set

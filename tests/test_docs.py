@@ -15,8 +15,8 @@ import pytest
 
 import meter
 from meter import cli, health
-from meter.accounting.redrive import Skip
-from meter.accounting.replay import Left
+from meter.accounting.redrive_rules import Skip
+from meter.accounting.replay_rules import Left
 from meter.http import api
 from meter.limits import Answer
 from meter.pipeline import dead_letter, dialect, refusals, rules

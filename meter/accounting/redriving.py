@@ -17,7 +17,7 @@ from meter.accounting.letters import Case, Filter, chosen
 from meter.accounting.outgoing import MOST_AT_ONCE, Outgoing, Sender
 from meter.accounting.pace import Pace
 from meter.accounting.reading import Progress, Topics, nobody_listens, read_cases, read_ranges
-from meter.accounting.redrive import Note, Rules, Skip, note, refuse, revive
+from meter.accounting.redrive_rules import Note, Rules, Skip, note, refuse, revive
 from meter.accounting.trail import Trail
 from meter.clock import Clock
 from meter.pipeline.event import Record

@@ -13,7 +13,7 @@ from meter.accounting.billed import read_billed
 from meter.accounting.outgoing import MOST_AT_ONCE, Sender
 from meter.accounting.pace import Pace
 from meter.accounting.reading import Progress, Topics, made_between, nobody_listens, read_cases, read_ranges
-from meter.accounting.replay import Choice, Known, Left, Memory, Sent, again, customer, is_sure, leave
+from meter.accounting.replay_rules import Choice, Known, Left, Memory, Sent, again, customer, is_sure, leave
 from meter.accounting.trail import Trail
 from meter.clock import Clock
 from meter.errors import CommandFailed, UserMistake

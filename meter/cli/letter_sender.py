@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from meter.accounting.outgoing import Outgoing
-from meter.accounting.redrive import Note
+from meter.accounting.redrive_rules import Note
 from meter.errors import CommandFailed
 from meter.settings import KafkaSettings
 

@@ -49,7 +49,7 @@ def redrive(
     What was redriven is noted in the dead-letter topic: run it again after whatever stopped it, and the rest follows.
     Events that receipts call billed, that would die again at once, or whose outcome nobody knows, stay.
     """
-    from meter.accounting.redrive import Rules
+    from meter.accounting.redrive_rules import Rules
     from meter.accounting.redriving import Errand
     from meter.accounting.trail import trail_of
 
@@ -98,7 +98,7 @@ def described(fates: "Sequence[Fate]", *, dry_run: bool) -> Iterator[str]:
 
 
 def _hint(result: str) -> str:
-    from meter.accounting.redrive import Skip
+    from meter.accounting.redrive_rules import Skip
 
     hints: dict[str, str] = {
         Skip.CONFLICT: " (--new-key bills them as events of their own)",

@@ -44,7 +44,7 @@ def replay(
     What was billed is recognised, by meter or by the provider; nothing above the group's commit is sent, and the commit
     stays where it is. Run it again after whatever stopped it: what is sent twice is billed once.
     """
-    from meter.accounting.replay import Choice, Memory
+    from meter.accounting.replay_rules import Choice, Memory
     from meter.accounting.replaying import Order, refuse
     from meter.accounting.trail import trail_of
 
@@ -112,7 +112,7 @@ def _by_customer(outcome: "Outcome") -> Iterator[str]:
 
 
 def _hint(reason: str) -> str:
-    from meter.accounting.replay import Left
+    from meter.accounting.replay_rules import Left
 
     hints: dict[str, str] = {
         Left.EXPIRED: " (older than the provider takes)",

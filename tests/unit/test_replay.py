@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meter.accounting.outgoing import Outgoing
-from meter.accounting.replay import Choice, Left, Memory
+from meter.accounting.replay_rules import Choice, Left, Memory
 from meter.accounting.replaying import Order, Outcome, Replaying
 from meter.errors import CommandFailed, UserMistake
 from meter.pipeline import receipt as receipts
