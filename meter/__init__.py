@@ -109,13 +109,13 @@ accounting/            what became of every record, found out afterwards
   report.py              the findings of an audit
   audit.py               every record below the commit has one end
   trace.py               what became of one event, as it is told
-  explaining.py          finds every trace of it
+  explain.py             finds every trace of it
   outgoing.py            events on their way back, and who writes them
   redrive_rules.py       which dead letters go back, and as what
-  redriving.py           back they go
+  redrive.py             back they go
   billed.py              what receipts call accepted, and how far back
   replay_rules.py        which records of a range are sent again, and as what
-  replaying.py           again they go
+  replay.py              again they go
   pace.py                no more than so many a second
 settings/              what can be set
   options.py             every option

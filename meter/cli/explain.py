@@ -33,7 +33,7 @@ def explain(
 
 
 async def _run(settings: "Settings", event: str) -> "Explanation":
-    from meter.accounting.explaining import explain as run
+    from meter.accounting.explain import explain as run
     from meter.accounting.trail import trail_of
     from meter.cli.progress import bars
     from meter.kafka.archive import open_archive

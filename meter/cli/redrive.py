@@ -16,7 +16,7 @@ from meter.cli.pace_options import DryRunOption, PerSecondOption
 from meter.errors import CommandFailed
 
 if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs
-    from meter.accounting.redriving import Errand, Fate
+    from meter.accounting.redrive import Errand, Fate
     from meter.settings import KafkaSettings
 
 SHOWN = 20
@@ -49,8 +49,8 @@ def redrive(
     What was redriven is noted in the dead-letter topic: run it again after whatever stopped it, and the rest follows.
     Events that receipts call billed, that would die again at once, or whose outcome nobody knows, stay.
     """
+    from meter.accounting.redrive import Errand
     from meter.accounting.redrive_rules import Rules
-    from meter.accounting.redriving import Errand
     from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
@@ -84,7 +84,7 @@ def as_plain(fates: "Sequence[Fate]", *, dry_run: bool) -> dict[str, object]:
 
 def described(fates: "Sequence[Fate]", *, dry_run: bool) -> Iterator[str]:
     """Counts by result; in a dry run the first letters as well."""
-    from meter.accounting.redriving import REDRIVEN
+    from meter.accounting.redrive import REDRIVEN
 
     if dry_run:
         for fate in fates[:SHOWN]:
@@ -110,7 +110,7 @@ def _hint(result: str) -> str:
 
 
 async def _run(kafka: "KafkaSettings", errand: "Errand") -> "list[Fate]":
-    from meter.accounting.redriving import Redriving
+    from meter.accounting.redrive import Redriving
     from meter.cli.broker import producer
     from meter.cli.letter_sender import LetterSender
     from meter.cli.progress import bars

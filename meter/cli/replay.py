@@ -16,7 +16,7 @@ from meter.cli.pace_options import DryRunOption, PerSecondOption
 from meter.errors import UserMistake
 
 if TYPE_CHECKING:  # aiokafka, numpy and rich are loaded when the command runs
-    from meter.accounting.replaying import Order, Outcome
+    from meter.accounting.replay import Order, Outcome
     from meter.settings import KafkaSettings
 
 SHOWN = 20
@@ -44,8 +44,8 @@ def replay(
     What was billed is recognised, by meter or by the provider; nothing above the group's commit is sent, and the commit
     stays where it is. Run it again after whatever stopped it: what is sent twice is billed once.
     """
+    from meter.accounting.replay import Order, refuse
     from meter.accounting.replay_rules import Choice, Memory
-    from meter.accounting.replaying import Order, refuse
     from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
@@ -131,7 +131,7 @@ def _span(since: str, until: str) -> tuple[float, float]:
 
 
 async def _run(kafka: "KafkaSettings", order: "Order") -> "Outcome":
-    from meter.accounting.replaying import Replaying
+    from meter.accounting.replay import Replaying
     from meter.cli.broker import producer
     from meter.cli.letter_sender import LetterSender
     from meter.cli.progress import bars

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from meter.accounting.explaining import explain
+from meter.accounting.explain import explain
 from meter.accounting.trace import Content, Explanation
 from meter.errors import CommandFailed
 from tests.kept_topics import TRAIL, KeptTopics

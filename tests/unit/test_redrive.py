@@ -9,8 +9,8 @@ import pytest
 from meter.accounting.letters import Case, Filter, Letter, chosen, read_letter
 from meter.accounting.outgoing import Outgoing
 from meter.accounting.pace import pause_seconds
+from meter.accounting.redrive import Errand, Fate, Redriving
 from meter.accounting.redrive_rules import Note, Rules, Skip, refuse, revive
-from meter.accounting.redriving import Errand, Fate, Redriving
 from meter.errors import CommandFailed
 from meter.pipeline.event import Origin, UsageEvent, decode
 from meter.pipeline.now import Now

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from meter.accounting.outgoing import Outgoing
+from meter.accounting.replay import Order, Outcome, Replaying
 from meter.accounting.replay_rules import Choice, Left, Memory
-from meter.accounting.replaying import Order, Outcome, Replaying
 from meter.errors import CommandFailed, UserMistake
 from meter.pipeline import receipt as receipts
 from meter.pipeline.event import Origin, UsageEvent, decode
