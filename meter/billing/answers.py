@@ -30,7 +30,7 @@ _LIMITS_NAMES = "withinLimits|remaining|meterName|plans?|product|balance|creditB
 
 class _Debit(msgspec.Struct, gc=False):
     debited: bool
-    reason: str = "unknown"
+    reason: str | None = None
 
 
 class _Result(msgspec.Struct, gc=False):
@@ -43,7 +43,18 @@ class _Bulk(msgspec.Struct, gc=False):
     results: list[_Result]
 
 
+class _OddResult(msgspec.Struct, gc=False):
+    reference: str
+    creditDebit: object = None  # noqa: N815  the provider's own spelling
+
+
+class _OddBulk(msgspec.Struct, gc=False):
+    success: bool
+    results: list[_OddResult]
+
+
 _bulk_decoder = msgspec.json.Decoder(_Bulk)
+_odd_decoder = msgspec.json.Decoder(_OddBulk)
 
 
 def bulk_outcome(
@@ -84,7 +95,7 @@ def limits_outcome(
 
 def _inserted(status: int, body: bytes, events_total: int, secret: str) -> Outcome:
     try:
-        answer = _bulk_decoder.decode(body)
+        answer = _bulk(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _not_results(status, body, secret)
     if not answer.success or len(answer.results) != events_total:
@@ -93,11 +104,34 @@ def _inserted(status: int, body: bytes, events_total: int, secret: str) -> Outco
     return Accepted([result.reference for result in answer.results], _undebited(answer.results, secret))
 
 
+def _bulk(body: bytes) -> _Bulk:
+    """What was billed does not depend on what is said about credits, which nobody has documented for all cases.
+
+    Raises as msgspec does for anything but a result with a reference per event.
+    """
+    try:
+        return _bulk_decoder.decode(body)
+    except msgspec.ValidationError:
+        odd = _odd_decoder.decode(body)
+        return _Bulk(odd.success, [_Result(one.reference, _debit(one.creditDebit)) for one in odd.results])
+
+
+def _debit(said: object) -> _Debit | None:
+    try:
+        return msgspec.convert(said, _Debit)
+    except msgspec.ValidationError:
+        return None
+
+
 def _undebited(results: list[_Result], secret: str) -> dict[int, str]:
     debits = [result.creditDebit for result in results]
     if not any(debits):
         return {}
-    undebited = {index: debit.reason for index, debit in enumerate(debits) if debit is not None and not debit.debited}
+    undebited = {
+        index: debit.reason or "unknown"
+        for index, debit in enumerate(debits)
+        if debit is not None and not debit.debited
+    }
     # a thousand events have few different reasons, and those are almost always fit to be shown
     shown = {reason: one_line(reason, secret) for reason in set(undebited.values())}
     if all(reason == line for reason, line in shown.items()):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from meter.billing.calling import Answer
-from meter.billing.provider_error import decode
+from meter.billing.provider_error import decode, in_words
 
 _CUT_SHORT = b"{"
 """Stands for an answer that is the provider's, but damaged."""
@@ -41,8 +41,8 @@ class _Rpc(msgspec.Struct, gc=False):
 
 class _Result(msgspec.Struct, gc=False):
     content: msgspec.Raw = msgspec.Raw(b"[]")
-    structuredContent: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815  the protocol's own spelling
-    isError: bool = False  # noqa: N815  the protocol's own spelling
+    structuredContent: msgspec.Raw = msgspec.Raw()  # noqa: N815  the protocol's own spelling
+    isError: bool | None = False  # noqa: N815  the protocol's own spelling
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -69,7 +69,7 @@ def rest_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     except _UNREADABLE:
         damaged = 200 <= status < 300 and _BEGINS_LIKE_RPC.match(body[:100]) is not None
         return Answer(status, _CUT_SHORT if damaged else body)
-    result, error = bytes(rpc.result), bytes(rpc.error)
+    result, error = _given(rpc.result), _given(rpc.error)
     if error:
         return _rpc_error(status, headers, decode(error))
     return _tool_result(status, result) if result and 200 <= status < 300 else Answer(status, body)
@@ -90,7 +90,13 @@ def _is_response(message: bytes) -> bool:
         rpc = _rpc_decoder.decode(message)
     except _UNREADABLE:
         return False
-    return bool(bytes(rpc.result) or bytes(rpc.error))
+    return bool(_given(rpc.result) or _given(rpc.error))
+
+
+def _given(layer: msgspec.Raw) -> bytes:
+    """Empty for a layer that is not there; some servers write null for that."""
+    found = bytes(layer)
+    return b"" if found == b"null" else found
 
 
 def _tool_result(status: int, result_json: bytes) -> Answer:
@@ -98,18 +104,16 @@ def _tool_result(status: int, result_json: bytes) -> Answer:
         result = _result_decoder.decode(result_json)
     except _UNREADABLE:
         return Answer(status, _CUT_SHORT)
-    said = bytes(result.structuredContent)
-    if said == b"null":
-        said = _text(result.content)
+    said = _given(result.structuredContent) or _text(result.content)
     try:
         envelope = _envelope_decoder.decode(said)
     except _UNREADABLE:
         return _failed(decode(said) or said.decode("utf-8", "replace")) if result.isError else Answer(status, said)
     if envelope.success and not result.isError:
-        return Answer(status, bytes(envelope.data) or said)
-    if not envelope.success and not bytes(envelope.error):  # a bare answer with a `success` of its own
+        return Answer(status, _given(envelope.data) or said)
+    if not envelope.success and not _given(envelope.error):  # a bare answer with a `success` of its own
         return Answer(_INTERNAL_ERROR if result.isError else status, said)
-    return _failed(decode(bytes(envelope.error) or said))
+    return _failed(decode(_given(envelope.error) or said))
 
 
 def _text(content: msgspec.Raw) -> bytes:
@@ -122,13 +126,13 @@ def _text(content: msgspec.Raw) -> bytes:
 def _failed(problem: object) -> Answer:
     """A tool that failed: the provider's `{"code", "message"}`, its error of REST, or words of the server's own."""
     if not isinstance(problem, dict):
-        words = str(problem)
+        words = in_words(problem)
         if _NO_SUCH_TOOL.search(words):
             return _below(_NO_SUCH_ROUTE, words)
         return _error(400 if _BAD_ARGUMENTS.search(words) else _INTERNAL_ERROR, words)
     status = problem.get("statusCode")
     if type(status) is not int or not 400 <= status < 600:
-        status = _STATUSES.get(str(problem.get("code")), _INTERNAL_ERROR)
+        status = _STATUSES.get(in_words(problem.get("code")), _INTERNAL_ERROR)
     message = problem.get("message") or problem.get("error") or problem.get("code")
     details = next((problem[name] for name in ("errors", "details", "issues") if problem.get(name)), None)
     return _error(status, message, details)
@@ -137,7 +141,7 @@ def _failed(problem: object) -> Answer:
 def _rpc_error(status: int, headers: Mapping[str, str], problem: object) -> Answer:
     """A refusal below the tools: by its HTTP status, and where that says nothing by its code."""
     known = problem if isinstance(problem, dict) else {}
-    code, message = known.get("code"), str(known.get("message", ""))
+    code, message = known.get("code"), in_words(known.get("message", ""))
     if status == 401:
         told = _DESCRIPTION.search(headers.get("www-authenticate", ""))
         return _error(401, told.group(1) if told else message)
@@ -159,9 +163,9 @@ def _below(status: int, message: str) -> Answer:
 
 def _error(status: int, message: object, details: object = None) -> Answer:
     """The provider's error form, with the events that details or words name."""
-    words = message if isinstance(message, str) else str(message)
+    words = in_words(message)
     errors = _in_arguments(details) or _in_arguments(_listed(words)) or _named(words)
-    return Answer(status, msgspec.json.encode({"statusCode": status, "message": message, "errors": errors}))
+    return Answer(status, msgspec.json.encode({"statusCode": status, "message": words, "errors": errors}))
 
 
 def _listed(words: str) -> object:
@@ -171,11 +175,13 @@ def _listed(words: str) -> object:
 
 def _in_arguments(faults: object) -> list[object]:
     """The faults with their paths as REST has them: beginning at the arguments, not above."""
-    found = faults if isinstance(faults, list) else []
-    for fault in found:
+    found: list[object] = []
+    for fault in faults if isinstance(faults, list) else []:
         path = fault.get("path") if isinstance(fault, dict) else None
-        if isinstance(path, list) and path[:1] == ["arguments"]:
-            del path[0]
+        if isinstance(path, list):
+            steps = [step for step in path if isinstance(step, str | int)]
+            message = in_words(fault.get("message", ""))
+            found.append({"path": steps[steps[:1] == ["arguments"] :], "message": message})
     return found
 
 

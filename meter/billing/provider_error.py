@@ -48,7 +48,7 @@ def read_error(body: bytes, events_total: int, secret: str) -> ProviderError | N
     answer = decode(body)
     if not isinstance(answer, dict) or type(answer.get("statusCode")) is not int or "message" not in answer:
         return None
-    message = one_line(_text(answer["message"]), secret)
+    message = one_line(in_words(answer["message"]), secret)
     return ProviderError(message, _named(answer.get("errors"), events_total, secret))
 
 
@@ -58,7 +58,7 @@ def read_message(body: bytes, secret: str) -> str | None:
     if not isinstance(answer, dict):
         return None
     said = answer.get("message") or answer.get("error")
-    return one_line(_text(said), secret) if said else None
+    return one_line(in_words(said), secret) if said else None
 
 
 def decode(body: bytes) -> object:
@@ -92,15 +92,16 @@ def retry_after_seconds(headers: Mapping[str, str], wall_seconds: float) -> floa
         return None
 
 
-def _text(message: object) -> str:
-    """NestJS puts a string, a list of strings, or an object with `code` and `message` there."""
-    if isinstance(message, str):
-        return message
-    if isinstance(message, list):
-        return "; ".join(_text(part) for part in message[:5])
-    if isinstance(message, dict):
-        return ": ".join(str(message[name]) for name in ("code", "message") if name in message)
-    return str(message)
+def in_words(said: object, levels: int = 3) -> str:
+    """NestJS puts a string, a list of strings, or an object with `code` and `message` there; no deeper than this."""
+    if isinstance(said, str):
+        return said
+    if isinstance(said, list):
+        return "; ".join(in_words(part, levels - 1) for part in said[:5]) if levels else "..."
+    if isinstance(said, dict):
+        parts = [said[name] for name in ("code", "message") if name in said]
+        return ": ".join(in_words(part, levels - 1) for part in parts) if levels else "..."
+    return str(said)
 
 
 def _named(errors: object, events_total: int, secret: str) -> dict[int, str]:
@@ -111,6 +112,6 @@ def _named(errors: object, events_total: int, secret: str) -> dict[int, str]:
             continue
         index = path[1]
         if type(index) is int and 0 <= index < events_total and index not in named:
-            field = ".".join(str(part) for part in path[2:])
-            named[index] = one_line(": ".join(filter(None, (field, _text(error.get("message", ""))))), secret)
+            field = ".".join(in_words(part, 0) for part in path[2:7])
+            named[index] = one_line(": ".join(filter(None, (field, in_words(error.get("message", ""))))), secret)
     return named

@@ -1,7 +1,9 @@
 """The reading of answers is total: whatever comes back from the network has a meaning."""
 
+import asyncio
 import json
 
+import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +15,11 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
+from meter.billing.mcp import McpBilling
 from meter.billing.mcp_answers import rest_answer
+from meter.billing.rest import RestBilling
 from meter.pipeline.outcome import Accepted, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from tests.exchanges import InProcess
 
 SECRET = "sk_sandbox_4711"
 OUTCOMES = (Accepted, Rejected, UnknownCustomer, TooLarge, Refused, TryAgain)
@@ -77,6 +82,34 @@ def test_every_answer_over_mcp_has_a_meaning(
     assert getattr(outcome, "detail", "").isprintable()
     limits = limits_outcome(found.status, headers, found.body, 0.0, SECRET)
     assert isinstance(limits, LIMITS_OUTCOMES)
+
+
+wraps = st.sampled_from(
+    [
+        b"%b",
+        b'{"statusCode":400,"message":%b}',
+        b'{"statusCode":400,"message":{"code":%b}}',
+        b'{"statusCode":400,"message":"","errors":[{"path":["events",0,%b],"message":%b}]}',
+        b'{"success":true,"results":[{"reference":"a","creditDebit":%b}]}',
+        b'{"error":{"code":1,"message":%b,"data":[{"path":["arguments",%b]}]}}',
+        b'{"result":{"isError":true,"structuredContent":{"success":false,"error":{"message":"x","details":%b}}}}',
+        b'{"result":{"isError":true,"structuredContent":%b}}',
+        b'{"result":{"structuredContent":{"success":true,"data":%b}}}',
+    ]
+)
+
+
+@given(wraps, st.sampled_from([(b"[", b"]"), (b'{"message":', b"}")]), st.integers(0, 1100), statuses)
+def test_no_answer_makes_a_call_raise(wrap: bytes, nesting: tuple[bytes, bytes], depth: int, status: int) -> None:
+    """However deep it is nested: what is raised here ends the process, and the same answer would end the next one."""
+    nested = nesting[0] * depth + b"1" + nesting[1] * depth
+    body = wrap.replace(b"%b", nested)
+    reply = httpx.Response(max(status, 200), content=body, headers={"content-type": "application/json"})
+    connections = InProcess(httpx.MockTransport(lambda _: reply))
+    for transport in (RestBilling, McpBilling):
+        billing = transport("http://provider", "key", 5.0, connections=connections)
+        assert isinstance(asyncio.run(billing.record_bulk([b"{}"], lambda: True)), OUTCOMES)
+        assert isinstance(asyncio.run(billing.check_limits({})), LIMITS_OUTCOMES)
 
 
 @given(st.integers(1, 20), st.integers(0, 20), st.integers(200, 299))

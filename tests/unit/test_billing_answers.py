@@ -42,6 +42,24 @@ def test_one_result_per_event_is_accepted() -> None:
     assert outcome(200, TWO_ACCEPTED) == Accepted(["usage_A", "usage_B"], {1: "duplicate"})
 
 
+@pytest.mark.parametrize(
+    ("debit", "undebited"),
+    [
+        ('{"debited":false,"reason":null}', {0: "unknown"}),
+        ('{"debited":true,"reason":null,"amount":null,"unitsRemaining":null,"autoRecharge":null}', {}),
+        ('{"debited":false,"reason":"duplicate","later":[1]}', {0: "duplicate"}),
+        ('{"debited":null}', {}),
+        ('{"reason":"duplicate"}', {}),
+        ('"none"', {}),
+        ("null", {}),
+    ],
+)
+def test_what_is_said_about_credits_makes_no_accepted_event_unaccepted(debit: str, undebited: dict[int, str]) -> None:
+    """A batch that the provider has accepted would be sent again for ever, for the sake of a number in the metrics."""
+    body = f'{{"success":true,"inserted":2,"results":[{{"reference":"a","creditDebit":{debit}}},{{"reference":"b"}}]}}'
+    assert bulk_outcome(200, {}, body.encode(), 2, 0.0) == Accepted(["a", "b"], undebited)
+
+
 def test_a_debit_refused_without_a_reason_is_still_named() -> None:
     """No undebited event is silently counted as debited."""
     body = b'{"success":true,"results":[{"reference":"a","creditDebit":{"debited":false}},{"reference":"b"}]}'

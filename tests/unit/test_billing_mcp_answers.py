@@ -54,6 +54,21 @@ def limits(body: bytes, status: int = 200) -> LimitsOutcome:
     return limits_outcome(found.status, JSON, found.body, 0.0, "s3c")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        rpc(result=result(BULK), error=None),
+        rpc(result=result(BULK) | {"isError": None}),
+        rpc(result=result(BULK, structured=False) | {"structuredContent": None}),
+        rpc(result=result({"success": True, "data": BULK, "error": None})),
+        rpc(result=result({**BULK, "data": None, "error": None})),
+    ],
+)
+def test_what_is_null_is_not_there(body: bytes) -> None:
+    """Some servers write members that say nothing: an accepted batch is no failure because of them."""
+    assert bulk(body) == Accepted(["a", "b"])
+
+
 @pytest.mark.parametrize("structured", [True, False])
 @pytest.mark.parametrize("wrap", [lambda data: {"success": True, "data": data}, lambda data: data])
 def test_success_is_understood_with_and_without_an_envelope_and_structure(wrap: Any, structured: bool) -> None:
