@@ -74,7 +74,7 @@ class Errands:
         self._waiting.clear()
         self._observer.write_waits(None)
 
-    def _start(self, errand: Coroutine[object, object, None], give_up: Callable[[], None]) -> None:
+    def _start(self, errand: Coroutine[object, object, None], give_up: Callable[[], object]) -> None:
         def ended(task: "asyncio.Task[None]") -> None:
             if task.cancelled() or task.exception() is not None:
                 give_up()
@@ -111,15 +111,15 @@ class Errands:
             if not self._machine.receipt_too_large(write.number, self._clock.now()):
                 self._waits("receipt", str(error))
         except Unavailable as error:
-            self._waits("receipt", str(error))
-            self._receipt_failed(write.number)
+            if self._receipt_failed(write.number):
+                self._waits("receipt", str(error))
         else:
             self._works("receipt")
             self._machine.receipt_written(write.number, offset, self._clock.now())
         self._changed()
 
-    def _receipt_failed(self, number: int) -> None:
-        self._machine.receipt_failed(number, self._clock.now())
+    def _receipt_failed(self, number: int) -> bool:
+        return self._machine.receipt_failed(number, self._clock.now())
 
     async def _write_dead_letter(self, write: DeadLetterWrite) -> None:
         record = write.event.record
@@ -127,15 +127,15 @@ class Errands:
         try:
             await self._ports.dead_letters.write(record.key, record.value, headers)
         except Unavailable as error:
-            self._waits("dead_letter", str(error))
-            self._dead_letter_failed(write.number)
+            if self._dead_letter_failed(write.number):
+                self._waits("dead_letter", str(error))
         else:
             self._works("dead_letter")
             self._machine.dead_letter_written(write.number, self._clock.now())
         self._changed()
 
-    def _dead_letter_failed(self, number: int) -> None:
-        self._machine.dead_letter_failed(number, self._clock.now())
+    def _dead_letter_failed(self, number: int) -> bool:
+        return self._machine.dead_letter_failed(number, self._clock.now())
 
     async def _commit(self, commits: Mapping[int, Committed]) -> None:
         try:

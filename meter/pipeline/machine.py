@@ -40,7 +40,9 @@ class Machine:
         self._holding = Holding()
         self.refusals = Refusals(options.unknown_customer_wait_seconds)
         self._dispatch = Dispatch(options.batch, self.gate, self.refusals, self.assignment.epochs, chance, options.name)
-        self._settlement = Settlement(options.owner, options.batch.max_age_seconds, chance, options.name)
+        self._settlement = Settlement(
+            options.owner, options.batch.max_age_seconds, self.assignment.epochs, chance, options.name
+        )
         self._cluster_id = ""
         self._is_handing_over = False
         self._is_draining = False
@@ -192,9 +194,9 @@ class Machine:
         self.usage.leave(accepted, sent=True)
         self._settle_copies(accepted, now)
 
-    def receipt_failed(self, number: int, now: Now) -> None:
-        """The broker did not take this receipt."""
-        self._settlement.failed(number, now.steady_seconds)
+    def receipt_failed(self, number: int, now: Now) -> bool:
+        """The broker did not take this receipt; False if nobody needs it any more, else it is tried again."""
+        return self._settlement.failed(number, now.steady_seconds) is None
 
     def receipt_too_large(self, number: int, now: Now) -> bool:
         """The broker does not take a receipt of this size; False if it cannot be split, and is only tried again."""
@@ -211,9 +213,16 @@ class Machine:
         if owner is not None:
             self._give_up([owner], now)
 
-    def dead_letter_failed(self, number: int, now: Now) -> None:
-        """The broker did not take this dead letter."""
-        self._settlement.failed(number, now.steady_seconds)
+    def dead_letter_failed(self, number: int, now: Now) -> bool:
+        """The broker did not take this dead letter; False if nobody needs it any more, else it is tried again.
+
+        It may stand in its topic all the same: its event comes again, and a letter counts once for its origin.
+        """
+        given_up = self._settlement.failed(number, now.steady_seconds)
+        owner = given_up.owned_key() if isinstance(given_up, DeadLetterWrite) else None
+        if owner is not None:
+            self._give_up([owner], now)
+        return given_up is None
 
     def committed(self, now: Now) -> None:
         """The broker took the commit."""

@@ -77,8 +77,11 @@ class Progress:
         self.receipt_read(receipts_offset, highest_offset)
 
     def receipt_read(self, receipts_offset: int, highest_offset: int) -> None:
-        """A receipt that names offsets up to `highest_offset` stands at `receipts_offset`."""
-        self._receipts[receipts_offset] = highest_offset
+        """A receipt that names offsets up to `highest_offset` stands at `receipts_offset`, or later.
+
+        Several may be told at one place: where the broker does not say where they stand.
+        """
+        self._receipts[receipts_offset] = max(highest_offset, self._receipts.get(receipts_offset, highest_offset))
         self._next_receipt = max(self._next_receipt, receipts_offset + 1)
 
     def tail_read(self) -> None:
@@ -91,5 +94,7 @@ class Progress:
             return self._tail_offset
         position = self.commit_position()
         self._receipts = {at: highest for at, highest in self._receipts.items() if highest >= position}
-        waiting = [at for at, highest in self._unacknowledged.values() if highest >= position]
+        # also those that are never acknowledged: they were split, or given up
+        self._unacknowledged = {number: place for number, place in self._unacknowledged.items() if place[1] >= position}
+        waiting = [at for at, _ in self._unacknowledged.values()]
         return min([*self._receipts, *waiting], default=self._next_receipt)

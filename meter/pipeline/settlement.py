@@ -1,10 +1,11 @@
 """Ends that are still to be written: receipts and dead letters, tried again until the broker has them.
 
-An event has ended only when its receipt or its dead letter is acknowledged; until then it is held.
+An event has ended only when its receipt or its dead letter is acknowledged; until then it is held. What ends nothing
+but released events is not tried again: whoever has them next writes their ends anew.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -55,10 +56,11 @@ class Writes:
 
 
 class Settlement:
-    """Receipts and dead letters on their way."""
+    """Receipts and dead letters on their way; `live` holds the epochs of the current assignments."""
 
-    def __init__(self, owner: Owner, max_age_seconds: float, chance: Chance, name: str) -> None:
+    def __init__(self, owner: Owner, max_age_seconds: float, live: Container[int], chance: Chance, name: str) -> None:
         self._owner = owner
+        self._live = live
         self._max_age_seconds = max_age_seconds
         self._chance = chance
         self._name = name
@@ -97,9 +99,10 @@ class Settlement:
         self._dead_letters.append(DeadLetterWrite(self._number(), event, reason, detail))
 
     def release(self, epochs: frozenset[int]) -> list[UsageEvent]:
-        """These assignments are over: dead letters not yet under way and copies are forgotten, receipts are not.
+        """These assignments are over: copies and dead letters not yet under way are forgotten.
 
-        Answers the events whose dead letters were forgotten and which own their key (a conflict does not).
+        Receipts of what was accepted are not. Answers the events whose dead letters were forgotten and which own their
+        key (a conflict does not).
         """
         for partition, events in list(self._duplicates.items()):
             kept = [event for event in events if event.epoch not in epochs]
@@ -107,6 +110,7 @@ class Settlement:
                 self._duplicates[partition] = kept
             else:
                 del self._duplicates[partition], self._duplicates_due[partition]
+        self._receipts = [write for write in self._receipts if self._is_wanted(write)]
         forgotten = [write for write in self._dead_letters if write.event.epoch in epochs]
         self._dead_letters = [write for write in self._dead_letters if write.event.epoch not in epochs]
         return [event for write in forgotten if (event := write.owned_key()) is not None]
@@ -134,15 +138,21 @@ class Settlement:
         """The broker has acknowledged this write."""
         return self._under_way.pop(number)
 
-    def failed(self, number: int, steady_seconds: float) -> None:
-        """The broker did not take it; it is tried again later."""
+    def failed(self, number: int, steady_seconds: float) -> ReceiptWrite | DeadLetterWrite | None:
+        """The broker did not take it, or nobody knows; it is tried again later.
+
+        Unless all that it ends was released meanwhile: then it is given up, and answered.
+        """
         write = self._under_way.pop(number)
+        if not self._is_wanted(write):
+            return write
         write.failures += 1
         write.not_before = steady_seconds + 0.1 + backoff_seconds(write.failures, self._chance, limit_seconds=5.0)
         if isinstance(write, ReceiptWrite):
             self._receipts.append(write)
         else:
             self._dead_letters.append(write)
+        return None
 
     def too_large(self, number: int, steady_seconds: float) -> bool:
         """The broker does not take a receipt of this size: two halves are written instead.
@@ -151,13 +161,14 @@ class Settlement:
         """
         write = self._under_way[number]
         if not isinstance(write, ReceiptWrite) or len(write.events) < 2:
-            self.failed(number, steady_seconds)
-            return False
+            return self.failed(number, steady_seconds) is not None
         del self._under_way[number]
         left, right = receipts.halves(write.receipt)
         middle = len(write.events) // 2
-        self._receipts.append(ReceiptWrite(self._number(), left, write.events[:middle]))
-        self._receipts.append(ReceiptWrite(self._number(), right, write.events[middle:]))
+        for half, events in ((left, write.events[:middle]), (right, write.events[middle:])):
+            part = ReceiptWrite(self._number(), half, events)
+            if self._is_wanted(part):
+                self._receipts.append(part)
         return True
 
     def unacknowledged(self) -> list[ReceiptWrite]:
@@ -177,6 +188,12 @@ class Settlement:
         waiting: Iterable[ReceiptWrite | DeadLetterWrite] = (*self._receipts, *self._dead_letters)
         first = min((write.not_before for write in waiting), default=float("inf"))
         return min(first, min(self._duplicates_due.values(), default=float("inf")))
+
+    def _is_wanted(self, write: ReceiptWrite | DeadLetterWrite) -> bool:
+        """It says what was accepted, or ends an event that is held."""
+        if isinstance(write, DeadLetterWrite):
+            return write.event.epoch in self._live
+        return receipts.ACCEPTED in write.receipt.ends or any(event.epoch in self._live for event in write.events)
 
     def _take_duplicates(self, partition: int) -> list[UsageEvent]:
         self._duplicates_due.pop(partition, None)

@@ -45,4 +45,6 @@ class Member:
         self.generation = -1
         self.is_stopped = False
         self.is_cut_off = False
+        self.told: dict[int, int] = {}
+        """Partition -> the highest offset at which the broker has acknowledged a receipt of this process."""
         self.unheard: list[tuple[str, Outcome]] = []

@@ -187,6 +187,12 @@ MUTATIONS = (
         "return min([*self._receipts, *waiting], default=self._next_receipt)",
         "return self._next_receipt",
     ),
+    _one(
+        "ends of released events are written until somebody takes them",
+        "settlement.py",
+        "        if not self._is_wanted(write):\n            return write\n",
+        "",
+    ),
     _one("a conflict frees the key of the event that was billed", "settlement.py", " and self.reason != CONFLICT", ""),
     _one(
         "released units stay pending",
@@ -205,6 +211,12 @@ MUTATIONS = (
         "offsets.py",
         "min([*self._receipts, *waiting]",
         "min([*self._receipts]",
+    ),
+    _one(
+        "of two receipts told at one place only the later counts in the note",
+        "offsets.py",
+        "max(highest_offset, self._receipts.get(receipts_offset, highest_offset))",
+        "highest_offset",
     ),
     _one(
         "receipts of an earlier process do not count in the note",

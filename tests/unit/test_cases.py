@@ -1,7 +1,7 @@
 """Interleavings that broke some design, by their numbers: commit position and membership."""
 
 from meter.pipeline.outcome import Rejected
-from meter.pipeline.settlement import ReceiptWrite
+from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import were_given_back
 from tests.builders import BUSY, TIMEOUT, Driver, bad_record, keys, record, records
 
@@ -293,3 +293,26 @@ def test_m6_a_hand_over_waits_for_receipts() -> None:
     assert not driver.machine.is_quiet(driver.now)
     driver.write()
     assert driver.machine.is_quiet(driver.now)
+
+
+def test_a_dead_letter_that_fails_after_revocation_leaves_its_key_to_the_event_that_came_again() -> None:
+    """The letter may stand in its topic all the same: it counts once for its origin, and a receipt overtakes it."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "a"))
+    flush(driver)
+    driver.answer(Rejected({0: "no"}, "no"))
+    driver.feed(1, record(0, "b"))
+    flush(driver)
+    driver.answer()
+    (letter,) = [write for write in driver.writes if isinstance(write, DeadLetterWrite)]
+    driver.revoke()
+    driver.assign(0, 1)
+    driver.feed(0, record(0, "a"))
+    flush(driver)
+    assert driver.sends == []
+    driver.machine.dead_letter_failed(letter.number, driver.now)
+    driver.writes.remove(letter)
+    flush(driver)
+    driver.bill()
+    assert driver.kept.dead == []
+    assert driver.ends() == {"consumed": 3, "released": 2, "accepted": 1}

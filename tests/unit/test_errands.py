@@ -156,3 +156,15 @@ async def test_a_write_that_waits_is_said_once_and_so_is_its_end() -> None:
     assert told == ["write.waits", "write.resumed"]
     assert world.seen.waits[-1] is None
     assert None not in world.seen.waits[:-1]
+
+
+async def test_a_write_that_nobody_needs_any_more_waits_for_nothing() -> None:
+    """Its event was released: no reason is left that only the next dead letter, perhaps in a week, would clear."""
+    world = World()
+    world.cluster.faults.fail("dead_letters.write")
+    world.driver.feed(0, bad_record(0))
+    world.driver.machine.revoked(world.driver.now)
+    await world.carry_out()
+    assert world.seen.waits == []
+    world.driver.pass_time(9.0)
+    assert world.driver.writes == []

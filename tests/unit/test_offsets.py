@@ -94,3 +94,26 @@ def test_receipts_of_an_earlier_process_stay_in_the_note() -> None:
     assert one.receipts_offset() == 7
     one.advance(4)
     assert one.receipts_offset() == 20
+
+
+def test_several_receipts_told_at_one_place_all_count() -> None:
+    """The broker need not say where they stand: then it is told the last place that is known, and the highest offset
+    of them keeps it in the note."""
+    one = progress()
+    one.begin(list(range(101)))
+    one.receipt_read(5, 100)
+    one.receipt_read(5, 90)
+    one.receipt_read(5, 95)
+    one.end(range(96), 1.0)
+    assert one.receipts_offset() == 5
+
+
+def test_a_receipt_that_is_never_acknowledged_is_forgotten_when_the_commit_has_passed_it() -> None:
+    """It was split, or given up: kept, thousands of them would be looked at in every commit."""
+    one = progress()
+    for number in range(100):
+        one.begin([number])
+        one.receipt_started(number, number)
+        one.end([number], 1.0)
+        one.receipts_offset()
+    assert len(one._unacknowledged) <= 1  # noqa: SLF001  # what it keeps in memory is all that this is about

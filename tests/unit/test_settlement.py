@@ -1,12 +1,14 @@
 """Ends that are still to be written: receipts and dead letters."""
 
+from collections.abc import Container
+
 from meter.pipeline.now import Now
 from meter.pipeline.settlement import CONFLICT, ReceiptWrite, Settlement
 from tests.builders import OWNER, Most, accepted, batch, event, events
 
 
-def settlement() -> Settlement:
-    return Settlement(OWNER, 1.0, Most(), "m")
+def settlement(live: Container[int] = frozenset({1})) -> Settlement:
+    return Settlement(OWNER, 1.0, live, Most(), "m")
 
 
 def now(seconds: float = 0.0) -> Now:
@@ -103,6 +105,47 @@ def test_release_forgets_copies_and_dead_letters_but_no_receipt() -> None:
     assert [one.key for one in writer.release(frozenset({1}))] == ["bad"]
     assert [one.receipt.ends for one in due(writer, 9.0)] == ["a"]
     assert not writer.due(now(9.0), at_once=True).dead_letters
+
+
+def test_what_ends_only_released_events_is_not_tried_again() -> None:
+    """However often partitions come and go while a topic cannot be written: nothing piles up. Whoever has the events
+    next writes their ends; what was accepted is written down in any case."""
+    live = {1}
+    writer, sent = settlement(live), batch(event("a"))
+    writer.accept(sent, accepted(sent), now())
+    writer.duplicates(1, [event("copy", partition=1)], 0.0)
+    writer.park(event("bad"), "rejected", "no")
+    told = writer.due(now(), at_once=True)
+    live.clear()
+    writer.release(frozenset({1}))
+    numbers = [*(write.number for write in told.receipts), *(write.number for write in told.dead_letters)]
+    given_up = [writer.failed(number, 0.0) for number in numbers]
+    assert given_up == [None, told.receipts[1], told.dead_letters[0]]
+    assert [one.receipt.keys for one in due(writer, 9.0)] == [["a"]]
+
+
+def test_a_receipt_of_released_copies_that_waits_for_its_next_try_is_forgotten() -> None:
+    """As one that had not been tried yet."""
+    live = {1}
+    writer = settlement(live)
+    writer.duplicates(0, [event("copy")], 0.0)
+    (tried,) = due(writer, at_once=True)
+    writer.failed(tried.number, 0.0)
+    live.clear()
+    writer.release(frozenset({1}))
+    assert writer.is_quiet()
+
+
+def test_half_a_receipt_may_be_of_released_copies_only() -> None:
+    """Only the other one is written."""
+    live = {1}
+    writer, sent = settlement(live), batch(event("a"))
+    writer.duplicates(0, [event("copy", offset=1)], 0.0)
+    writer.accept(sent, accepted(sent), now())
+    (whole,) = due(writer)
+    live.clear()
+    assert writer.too_large(whole.number, 0.0)
+    assert [one.receipt.keys for one in due(writer)] == [["a"]]
 
 
 def test_a_conflict_does_not_own_its_key() -> None:
