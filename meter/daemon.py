@@ -17,8 +17,8 @@ import structlog
 from meter import __version__, health
 from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsRefused, LimitsUnavailable
-from meter.billing.mcp import McpBilling
-from meter.billing.rest import RestBilling
+from meter.billing.mcp import McpFraming
+from meter.billing.rest import RestFraming
 from meter.clock import SystemClock
 from meter.edges import Ports
 from meter.http.api import build
@@ -134,9 +134,10 @@ class Daemon:
 
     def _billing(self) -> HttpBilling:
         settings = self._settings.billing
-        if settings.transport == "mcp":
-            return McpBilling(settings.mcp_url, settings.plain_secret_key, settings.timeout_seconds, clock=self._clock)
-        return RestBilling(settings.base_url, settings.plain_secret_key, settings.timeout_seconds, clock=self._clock)
+        key = settings.plain_secret_key
+        is_mcp = settings.transport == "mcp"
+        framing = McpFraming(settings.mcp_url, key) if is_mcp else RestFraming(settings.base_url, key)
+        return HttpBilling(framing, settings.timeout_seconds, clock=self._clock)
 
     async def _announce_drain(self, stop: asyncio.Event) -> None:
         await stop.wait()

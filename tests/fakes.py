@@ -50,7 +50,7 @@ class FakeBilling:
         self._in_flight: Counter[str] = Counter()
 
     async def record_bulk(self, bodies: Sequence[bytes], may_send: Callable[[], bool]) -> Outcome:
-        """As RestBilling does it."""
+        """As HttpBilling does it."""
         if not may_send():
             return NotSent()
         self.requests_total += 1
@@ -65,7 +65,7 @@ class FakeBilling:
             self._in_flight.subtract(keys)
 
     async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
-        """As RestBilling does it."""
+        """As HttpBilling does it."""
         if self.limits_faults:
             fault = self.limits_faults.pop(0)
             return limits_outcome(fault.status, _headers(fault), _error(fault.status, fault.message), 0.0)

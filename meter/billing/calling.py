@@ -15,7 +15,7 @@ import httpx
 from meter import __version__
 from meter.billing.answers import bulk_outcome, limits_outcome
 from meter.billing.exchange import Connections, Target
-from meter.billing.limits_outcome import LimitsOutcome, LimitsUnavailable
+from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome, LimitsUnavailable
 from meter.billing.provider_error import one_line
 from meter.billing.reply import Reply
 from meter.billing.sending import Sending
@@ -45,6 +45,10 @@ class Answer(NamedTuple):
 
 class Framing(Protocol):
     """How calls are put into requests, and answers taken out of responses."""
+
+    secret_key: str
+    unasked_fields: frozenset[str]
+    """Of a limits answer: the link to buy more, where it comes whether or not `includeCheckoutSession` asks for it."""
 
     def bulk(self, bodies: Sequence[bytes]) -> Call:
         """The events, at least one, each a ready JSON object, as one call."""
@@ -79,7 +83,6 @@ class HttpBilling:
     def __init__(
         self,
         framing: Framing,
-        secret_key: str,
         timeout_seconds: float,
         *,
         connections: Connections | None = None,
@@ -87,7 +90,7 @@ class HttpBilling:
         clock: Clock | None = None,
     ) -> None:
         self._framing = framing
-        self._secret_key = secret_key
+        self._secret_key = framing.secret_key
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
         self._limits_slots = asyncio.Semaphore(MAX_LIMITS_IN_FLIGHT)
@@ -118,7 +121,11 @@ class HttpBilling:
         if isinstance(said, _NoAnswer):
             return LimitsUnavailable(said.detail)
         (status, body), headers = said.answer, said.reply.headers
-        return limits_outcome(status, headers, body, self._clock.now().wall_seconds, self._secret_key)
+        outcome = limits_outcome(status, headers, body, self._clock.now().wall_seconds, self._secret_key)
+        unasked = self._framing.unasked_fields
+        if unasked and isinstance(outcome, LimitsAnswer) and not request.get("includeCheckoutSession"):
+            return LimitsAnswer({name: value for name, value in outcome.body.items() if name not in unasked})
+        return outcome
 
     async def close(self) -> None:
         """Close the idle connections."""

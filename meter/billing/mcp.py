@@ -6,56 +6,28 @@ it reconnects and sends again by itself, and cannot promise that no byte leaves 
 """
 
 import itertools
-import ssl
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from meter.billing.calling import Answer, Call, HttpBilling, address, common_headers, joined
-from meter.billing.exchange import Connections, Target
-from meter.billing.limits_outcome import LimitsAnswer, LimitsOutcome
+from meter.billing.calling import Answer, Call, address, common_headers, joined
+from meter.billing.exchange import Target
 from meter.billing.mcp_answers import rest_answer
 from meter.billing.reply import Reply
-from meter.clock import Clock
 
 PROTOCOL_VERSION = "2025-06-18"
 """The oldest revision with structured results: newer servers take it, too."""
 
-_LINK = frozenset({"checkoutUrl", "checkoutSessionId"})
 _OPENING = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s","arguments":'
 
 
-class McpBilling(HttpBilling):
-    """The provider's MCP server. Raises BadConfiguration for an address or a key that no request can carry.
+class McpFraming:
+    """The provider's MCP server. Raises BadConfiguration for an address or a key that no request can carry."""
 
-    Its `check_limits` has a link to buy more in every denial; whoever has not asked for it does not get it.
-    """
+    unasked_fields = frozenset({"checkoutUrl", "checkoutSessionId"})
 
-    def __init__(
-        self,
-        mcp_url: str,
-        secret_key: str,
-        timeout_seconds: float,
-        *,
-        connections: Connections | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        framing = _McpFraming(mcp_url, secret_key)
-        super().__init__(
-            framing, secret_key, timeout_seconds, connections=connections, ssl_context=ssl_context, clock=clock
-        )
-
-    async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
-        """As over REST."""
-        outcome = await super().check_limits(request)
-        if isinstance(outcome, LimitsAnswer) and not request.get("includeCheckoutSession"):
-            return LimitsAnswer({name: each for name, each in outcome.body.items() if name not in _LINK})
-        return outcome
-
-
-class _McpFraming:
     def __init__(self, mcp_url: str, secret_key: str) -> None:
+        self.secret_key = secret_key
         url = address("billing.mcp_url", mcp_url)
         self._ids = itertools.count(1)
         said = {

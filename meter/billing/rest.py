@@ -1,40 +1,24 @@
 """The billing provider over REST: a batch or a limits question is the body of a request, as it is."""
 
-import ssl
 from collections.abc import Mapping, Sequence
 
 import httpx
 import msgspec
 
-from meter.billing.calling import Answer, Call, HttpBilling, address, common_headers, joined
-from meter.billing.exchange import Connections, Target
+from meter.billing.calling import Answer, Call, address, common_headers, joined
+from meter.billing.exchange import Target
 from meter.billing.reply import Reply
-from meter.clock import Clock
 
 _PREFIX = "/v1/sdk"
 
 
-class RestBilling(HttpBilling):
+class RestFraming:
     """The provider's REST interface. Raises BadConfiguration for an address or a key that no request can carry."""
 
-    def __init__(
-        self,
-        base_url: str,
-        secret_key: str,
-        timeout_seconds: float,
-        *,
-        connections: Connections | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        framing = _RestFraming(base_url, secret_key)
-        super().__init__(
-            framing, secret_key, timeout_seconds, connections=connections, ssl_context=ssl_context, clock=clock
-        )
+    unasked_fields: frozenset[str] = frozenset()
 
-
-class _RestFraming:
     def __init__(self, base_url: str, secret_key: str) -> None:
+        self.secret_key = secret_key
         root = base_url.rstrip("/")
         root = root if root.endswith(_PREFIX) else root + _PREFIX
         address("billing.base_url", root)

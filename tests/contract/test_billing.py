@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from meter.billing.calling import HttpBilling
 from meter.billing.exchange import Connections
 from meter.billing.limits_outcome import (
     LimitsAnswer,
@@ -19,8 +20,8 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
-from meter.billing.mcp import McpBilling
-from meter.billing.rest import RestBilling
+from meter.billing.mcp import McpFraming
+from meter.billing.rest import RestFraming
 from meter.edges import BillingApi
 from meter.pipeline.outcome import (
     Accepted,
@@ -150,8 +151,8 @@ async def socket_world(transport_name: str, knobs: Knobs) -> AsyncIterator[World
 def billing_over(transport_name: str, url: str, connections: Connections | None = None) -> Billing:
     """The daemon's transport of that name."""
     if transport_name == "mcp":
-        return McpBilling(f"{url}/mcp", KEY, 5.0, connections=connections)
-    return RestBilling(f"{url}/v1/sdk/", KEY, 5.0, connections=connections)
+        return HttpBilling(McpFraming(f"{url}/mcp", KEY), 5.0, connections=connections)
+    return HttpBilling(RestFraming(f"{url}/v1/sdk/", KEY), 5.0, connections=connections)
 
 
 WORLDS = {

@@ -1,4 +1,4 @@
-"""McpBilling against servers made with the official SDK: stateless, answering in JSON or in a stream of events."""
+"""Billing over MCP against servers of the official SDK: stateless, answering in JSON or in a stream of events."""
 
 import contextlib
 import json
@@ -12,8 +12,9 @@ from mcp.server.lowlevel import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer
-from meter.billing.mcp import McpBilling
+from meter.billing.mcp import McpFraming
 from meter.pipeline.outcome import Accepted, Outcome, Refusal, Refused, Rejected
 from tests.exchanges import InProcess
 
@@ -27,12 +28,12 @@ def recorded(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def billing_of(server: Server[Any], *, json_response: bool, stateless: bool = True) -> AsyncIterator[McpBilling]:
+async def billing_of(server: Server[Any], *, json_response: bool, stateless: bool = True) -> AsyncIterator[HttpBilling]:
     """The transport with that server behind it, in process."""
     manager = StreamableHTTPSessionManager(server, json_response=json_response, stateless=stateless)
     async with manager.run():
         connections = InProcess(httpx.ASGITransport(app=manager.handle_request))
-        yield McpBilling("http://server/mcp", "key", 5.0, connections=connections)
+        yield HttpBilling(McpFraming("http://server/mcp", "key"), 5.0, connections=connections)
 
 
 async def sent_to(server: Server[Any], *, json_response: bool = True, stateless: bool = True) -> Outcome:

@@ -7,8 +7,9 @@ from math import log2
 import httpx
 import pytest
 
-from meter.billing.mcp import McpBilling
-from meter.billing.rest import RestBilling
+from meter.billing.calling import HttpBilling
+from meter.billing.mcp import McpFraming
+from meter.billing.rest import RestFraming
 from meter.pipeline.buffer import BatchLimits
 from meter.sandbox.app import Sandbox
 from meter.sandbox.server import running
@@ -60,7 +61,11 @@ async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: s
     All others were accepted then; the bad one is parked at the latest when one more event is accepted.
     """
     is_mcp = transport == "mcp"
-    billing = McpBilling(f"{provider.url}/mcp", KEY, 5.0) if is_mcp else RestBilling(provider.url, KEY, 5.0)
+    billing = (
+        HttpBilling(McpFraming(f"{provider.url}/mcp", KEY), 5.0)
+        if is_mcp
+        else HttpBilling(RestFraming(provider.url, KEY), 5.0)
+    )
     limits = BatchLimits(EVENTS, 900_000, 0.0)
     meter = Process(partitions=1, bills_at=billing, batch=limits, max_held_events=2 * EVENTS, max_in_flight=at_once)
     await provider.refuse("cus_bad", "/mcp" if is_mcp else "/v1/sdk/usages/bulk", named=named)

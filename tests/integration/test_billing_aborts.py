@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from meter.billing.calling import HttpBilling
-from meter.billing.mcp import McpBilling
-from meter.billing.rest import RestBilling
+from meter.billing.mcp import McpFraming
+from meter.billing.rest import RestFraming
 from meter.pipeline.outcome import Accepted, NotSent, TooLarge, TryAgain
 from tests.integration.recording_server import Connection, RecordingServer, accepted, running
 from tests.waiting import eventually
@@ -56,8 +56,8 @@ async def billing_at(transport: str) -> AsyncIterator[BillingAt]:
     async with contextlib.AsyncExitStack() as made:
 
         def make(url: str, timeout_seconds: float) -> HttpBilling:
-            kind = McpBilling if transport == "mcp" else RestBilling
-            billing = kind(url, "key", timeout_seconds)
+            kind = McpFraming if transport == "mcp" else RestFraming
+            billing = HttpBilling(kind(url, "key"), timeout_seconds)
             made.push_async_callback(billing.close)
             return billing
 
@@ -235,14 +235,15 @@ async def test_an_answer_that_comes_before_the_body_is_read_counts(billing_at: B
 
 SENDER = """
 import asyncio, sys, time
-from meter.billing.rest import RestBilling
+from meter.billing.calling import HttpBilling
+from meter.billing.rest import RestFraming
 
 async def main(url, events, lease_seconds, timeout_seconds):
     until = time.clock_gettime(time.CLOCK_BOOTTIME) + lease_seconds
     print(until, flush=True)
     body = b'{"customerRef":"%s"}' % (b"x" * 1000)
     may_send = lambda: time.clock_gettime(time.CLOCK_BOOTTIME) < until
-    print(await RestBilling(url, "key", timeout_seconds).record_bulk([body] * events, may_send), flush=True)
+    print(await HttpBilling(RestFraming(url, "key"), timeout_seconds).record_bulk([body] * events, may_send), flush=True)
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
 """

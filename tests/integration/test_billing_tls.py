@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 import trustme
 
-from meter.billing.rest import RestBilling
+from meter.billing.calling import HttpBilling
+from meter.billing.rest import RestFraming
 from meter.pipeline.outcome import Accepted, NotSent, TryAgain
 from tests.integration.recording_server import accepted
 from tests.waiting import eventually
@@ -74,7 +75,7 @@ async def test_large_batches_go_over_one_tls_connection() -> None:
     provider, authority = TlsProvider(events_total=900), trustme.CA()
     provider.reading.set()
     async with running(provider, authority) as url:
-        billing = RestBilling(url, "key", LIMIT_SECONDS, ssl_context=trusting(authority))
+        billing = HttpBilling(RestFraming(url, "key"), LIMIT_SECONDS, ssl_context=trusting(authority))
         for _ in range(3):
             assert isinstance(await billing.record_bulk(LARGE, lambda: True), Accepted)
         assert provider.connections_total == 1
@@ -86,7 +87,7 @@ async def test_a_certificate_that_nobody_vouches_for_ends_it_before_anything_is_
     """The reason is said, and the outcome is known."""
     provider = TlsProvider(events_total=900)
     async with running(provider, trustme.CA()) as url:
-        billing = RestBilling(url, "key", LIMIT_SECONDS, ssl_context=trusting(trustme.CA()))
+        billing = HttpBilling(RestFraming(url, "key"), LIMIT_SECONDS, ssl_context=trusting(trustme.CA()))
         outcome = await billing.record_bulk(LARGE, lambda: True)
         assert isinstance(outcome, TryAgain)
         assert not outcome.outcome_unknown
@@ -99,7 +100,7 @@ async def test_a_body_over_tls_stays_incomplete_as_well(end: str) -> None:
     """M1: neither a half-written record nor a closing handshake delivers the rest."""
     provider, authority, lease = TlsProvider(events_total=24), trustme.CA(), [True]
     async with running(provider, authority) as url:
-        billing = RestBilling(url, "key", LIMIT_SECONDS, ssl_context=trusting(authority))
+        billing = HttpBilling(RestFraming(url, "key"), LIMIT_SECONDS, ssl_context=trusting(authority))
         call = asyncio.create_task(billing.record_bulk(HUGE, lambda: lease[0]))
         await eventually(lambda: provider.received_bytes, LIMIT_SECONDS, "the beginning of the body")
         if end == "lease":

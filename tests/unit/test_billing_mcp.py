@@ -1,4 +1,4 @@
-"""What McpBilling puts into a request; its deadline, permission and connections are those of REST."""
+"""What McpFraming puts into a request; its deadline, permission and connections are those of REST."""
 
 import json
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer
-from meter.billing.mcp import McpBilling
+from meter.billing.mcp import McpFraming
 from meter.errors import BadConfiguration
 from meter.pipeline.buffer import ENVELOPE_BYTES
 from meter.pipeline.outcome import Accepted
@@ -29,9 +30,11 @@ class Recorder:
         return httpx.Response(200, json={"jsonrpc": "2.0", "id": json.loads(request.content)["id"], "result": result})
 
 
-def billing_of(recorder: Recorder) -> McpBilling:
+def billing_of(recorder: Recorder) -> HttpBilling:
     """MCP with that provider in place of the network."""
-    return McpBilling("https://mcp.example.com/mcp", KEY, 5, connections=InProcess(httpx.MockTransport(recorder)))
+    return HttpBilling(
+        McpFraming("https://mcp.example.com/mcp", KEY), 5, connections=InProcess(httpx.MockTransport(recorder))
+    )
 
 
 def sent(request: httpx.Request) -> dict[str, Any]:
@@ -81,11 +84,11 @@ async def test_a_body_is_no_larger_than_its_batch_was_counted() -> None:
 def test_an_address_that_no_request_can_go_to_is_a_bad_configuration(mcp_url: str) -> None:
     """Found at the start, in one sentence."""
     with pytest.raises(BadConfiguration, match=r"billing\.mcp_url"):
-        McpBilling(mcp_url, KEY, 5)
+        McpFraming(mcp_url, KEY)
 
 
 def test_a_key_that_no_header_can_carry_is_a_bad_configuration() -> None:
     """Found at the start, and without showing the key."""
     with pytest.raises(BadConfiguration) as caught:
-        McpBilling("http://x/mcp", "s3c\r\nX-Evil: 1", 5)
+        McpFraming("http://x/mcp", "s3c\r\nX-Evil: 1")
     assert "s3c" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What RestBilling puts into a request, and what it makes of a connection that fails."""
+"""What RestFraming puts into a request, and what it makes of a connection that fails."""
 
 import asyncio
 import json
@@ -6,9 +6,9 @@ import json
 import httpx
 import pytest
 
-from meter.billing.calling import MAX_LIMITS_IN_FLIGHT
+from meter.billing.calling import MAX_LIMITS_IN_FLIGHT, HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer, LimitsUnavailable
-from meter.billing.rest import RestBilling
+from meter.billing.rest import RestFraming
 from meter.errors import BadConfiguration, NotConnected, Unavailable
 from meter.pipeline.outcome import Accepted, Refusal, Refused, TryAgain
 from tests.exchanges import InProcess
@@ -33,9 +33,11 @@ class Recorder:
 
 def billing_of(
     recorder: Recorder, base_url: str = "https://api.example.com", timeout_seconds: float = 5
-) -> RestBilling:
+) -> HttpBilling:
     """REST with that provider in place of the network."""
-    return RestBilling(base_url, KEY, timeout_seconds, connections=InProcess(httpx.MockTransport(recorder)))
+    return HttpBilling(
+        RestFraming(base_url, KEY), timeout_seconds, connections=InProcess(httpx.MockTransport(recorder))
+    )
 
 
 def yes() -> bool:
@@ -78,14 +80,14 @@ async def test_the_address_may_carry_a_path(base_url: str, bulk_url: str) -> Non
 def test_an_address_that_no_request_can_go_to_is_a_bad_configuration(base_url: str) -> None:
     """Found at the start, in one sentence."""
     with pytest.raises(BadConfiguration, match=r"billing\.base_url"):
-        RestBilling(base_url, KEY, 5)
+        RestFraming(base_url, KEY)
 
 
 @pytest.mark.parametrize("key", ["s3c\r\nX-Evil: 1", "schlüssel", " s3c", "s3c\n"])
 def test_a_key_that_no_header_can_carry_is_a_bad_configuration(key: str) -> None:
     """Found at the start, and without showing the key."""
     with pytest.raises(BadConfiguration) as caught:
-        RestBilling("http://x", key, 5)
+        RestFraming("http://x", key)
     assert "s3c" not in str(caught.value)
     assert "schl" not in str(caught.value)
 
@@ -120,7 +122,7 @@ async def test_the_deadline_is_over_everything() -> None:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             return await asyncio.Future[httpx.Response]()
 
-    silent = RestBilling("http://x", KEY, 0.05, connections=InProcess(Silent()))
+    silent = HttpBilling(RestFraming("http://x", KEY), 0.05, connections=InProcess(Silent()))
     assert await silent.record_bulk([b"{}"], yes) == TryAgain("no answer within 0.05 s", outcome_unknown=True)
     assert await silent.check_limits({}) == LimitsUnavailable("no answer within 0.05 s")
 
@@ -164,7 +166,7 @@ async def test_only_so_many_limits_questions_are_under_way() -> None:
             finally:
                 under_way.remove(request)
 
-    silent = RestBilling("http://x", KEY, 0.05, connections=InProcess(Silent()))
+    silent = HttpBilling(RestFraming("http://x", KEY), 0.05, connections=InProcess(Silent()))
     answers = await asyncio.gather(*(silent.check_limits({}) for _ in range(40)))
     assert answers == [LimitsUnavailable("no answer within 0.05 s")] * 40
     assert most == MAX_LIMITS_IN_FLIGHT
