@@ -72,6 +72,8 @@ class Faults:
     def __init__(self) -> None:
         self._next: defaultdict[str, deque[tuple[Effect, MeterError]]] = defaultdict(deque)
         self._released = asyncio.Event()
+        self.hanging = 0
+        """How many operations wait for `release` now."""
 
     def fail(self, operation: str, times: int = 1, error: MeterError | None = None) -> None:
         """The next calls raise, without effect."""
@@ -99,10 +101,13 @@ class Faults:
         if effect == "fail":
             raise error
         if effect == "hang":
+            self.hanging += 1
             try:
                 await asyncio.wait_for(self._released.wait(), HANG_SECONDS)
             except TimeoutError:
                 raise error from None
+            finally:
+                self.hanging -= 1
         yield
         if effect == "lose":
             raise error

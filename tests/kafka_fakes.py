@@ -149,6 +149,7 @@ class FakeSource:
         self._paused: set[int] = set()
         self._is_rebalancing = True
         self._fault: Exception | None = None
+        self._commits_under_way: set[asyncio.Future[None]] = set()
 
     @property
     def cluster_id(self) -> str:
@@ -199,6 +200,18 @@ class FakeSource:
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
         assert commits, "aiokafka refuses to commit nothing"
+        request = asyncio.ensure_future(self._commit(commits))
+        self._commits_under_way.add(request)
+        try:
+            await asyncio.wait((request,))
+        finally:
+            self._commits_under_way.discard(request)
+            withdrawn = request.cancelled() or request.cancel()
+        if withdrawn:
+            raise Redelivered("the group has rebalanced during the commit: the events come again")
+        request.result()
+
+    async def _commit(self, commits: Mapping[int, Committed]) -> None:
         async with self._cluster.faults.around("commit"):
             self._reach()
             if self not in self._group.members or self._generation != self._group.generation:
@@ -255,6 +268,8 @@ class FakeSource:
         self._is_rebalancing = True
         if self._told is not None and self._positions:
             await self._tell(self._told[0], frozenset(self._positions))
+        for request in self._commits_under_way:
+            request.cancel()
 
     async def take_over(self, generation: int, partitions: frozenset[int]) -> None:
         """The other half: paused until resumed, and where the group has committed."""

@@ -1,11 +1,11 @@
 """Two worlds with one face for the contract of the Kafka edges: one in memory, one on a real broker."""
 
 import uuid
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
 from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.protocol.group import LeaveGroupRequest
 
@@ -21,10 +21,21 @@ from meter.pipeline.event import Record
 from meter.pipeline.start import Committed
 from meter.settings import KafkaSettings
 from tests.brokers import records_in
+from tests.fake_log import Faults
+from tests.integration.kafka_proxy import proxied
 from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
 from tests.waiting import eventually
 
 PARTITIONS = 2
+
+
+class Gate(Protocol):
+    """Stands between members and their group."""
+
+    @property
+    def held_commits(self) -> int: ...
+    def hold_commits(self) -> None: ...
+    def let_commits_pass(self) -> None: ...
 
 
 class World(Protocol):
@@ -36,12 +47,30 @@ class World(Protocol):
     def dead_letters(self) -> DeadLetterLog: ...
 
     def source(self) -> EventSource: ...
+    async def gate(self) -> Gate: ...
     async def evict(self, source: EventSource) -> None: ...
     async def produce(self, partition: int, values: Iterable[bytes]) -> None: ...
     async def end_a_transaction(self, partition: int) -> None: ...
     async def expire(self, partition: int, before: int) -> None: ...
     async def letters(self) -> Sequence[Record]: ...
     async def close(self) -> None: ...
+
+
+class GateInMemory:
+    """Made of scripted faults."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def hold_commits(self) -> None:
+        self._faults.hang("commit")
+
+    @property
+    def held_commits(self) -> int:
+        return self._faults.hanging
+
+    def let_commits_pass(self) -> None:
+        self._faults.release()
 
 
 class WorldInMemory:
@@ -58,6 +87,9 @@ class WorldInMemory:
     def source(self) -> FakeSource:
         self._sources.append(FakeSource(self.cluster, "usage"))
         return self._sources[-1]
+
+    async def gate(self) -> Gate:
+        return GateInMemory(self.cluster.faults)
 
     async def evict(self, source: EventSource) -> None:
         assert isinstance(source, FakeSource)
@@ -98,7 +130,8 @@ class WorldOnKafka:
         self.dead_letters = KafkaDeadLetters(self.settings, self._writer)
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         self._sources: list[KafkaSource] = []
-        self._consumers: dict[EventSource, AIOKafkaConsumer] = {}
+        self._members_settings = self.settings
+        self._gates = AsyncExitStack()
 
     async def open(self) -> "WorldOnKafka":
         await self._admin.start()
@@ -114,8 +147,14 @@ class WorldOnKafka:
         return self
 
     def source(self) -> KafkaSource:
-        self._sources.append(KafkaSource(self.settings, rebalance_timeout_seconds=10))
+        self._sources.append(KafkaSource(self._members_settings, rebalance_timeout_seconds=10))
         return self._sources[-1]
+
+    async def gate(self) -> Gate:
+        """For members that are made from now on."""
+        way = await self._gates.enter_async_context(proxied(self.settings.bootstrap_servers, self.settings.topic))
+        self._members_settings = self.settings.model_copy(update={"bootstrap_servers": way.servers})
+        return way
 
     async def evict(self, source: EventSource) -> None:
         """As if its session had run out: somebody leaves in its name."""
@@ -153,6 +192,7 @@ class WorldOnKafka:
     async def close(self) -> None:
         for source in self._sources:
             await source.close()
+        await self._gates.aclose()
         await self.receipts.close()
         await self._writer.close()
         await self._admin.close()
@@ -169,6 +209,7 @@ class Member:
         self.fault: Exception | None = None
         self.last_commit: Committed | None = None
         self.last_commit_was: str = ""
+        self.while_revoked: Callable[[], Awaitable[object]] | None = None
 
     async def join(self) -> "Member":
         """Returns while the group is still forming: `until` waits."""
@@ -203,6 +244,8 @@ class Member:
     async def _on_revoked(self, partitions: frozenset[int]) -> None:
         self.told.append(("revoked", partitions))
         self.assigned = frozenset()
+        if self.while_revoked is not None:
+            await self.while_revoked()
         if self.last_commit is not None:
             try:
                 await self.source.commit(dict.fromkeys(partitions, self.last_commit))

@@ -187,6 +187,36 @@ async def test_the_last_commit_is_made_while_giving_back(world: World, member: M
     assert member.last_commit_was == "accepted"
 
 
+async def test_no_commit_is_under_way_after_giving_back(world: World) -> None:
+    """C6: one that the group has not answered until then is withdrawn, and is told to be nobody's any more."""
+    gate = await world.gate()
+    member = await Member(world.source()).join()
+    await member.until([0, 1])
+    commits: list[asyncio.Task[None]] = []
+
+    async def commit_without_an_answer() -> None:
+        member.while_revoked = None
+        gate.hold_commits()
+        commits.append(asyncio.create_task(member.source.commit({0: Committed(1, "")})))
+        await eventually(lambda: gate.held_commits, 30, "a commit is under way")
+
+    member.while_revoked = commit_without_an_answer
+    other = await Member(world.source()).join()
+    await eventually(lambda: commits, 30, "a rebalance")
+    with pytest.raises(Redelivered):
+        await commits[0]
+    gate.let_commits_pass()
+
+    async def shared() -> bool:
+        await asyncio.gather(member.poll(), other.poll())
+        return len(member.assigned) == len(other.assigned) == 1
+
+    await eventually(shared, 30, "one partition each")
+    (mine,) = member.assigned
+    await member.source.commit({mine: Committed(2, "")})
+    assert await member.source.committed([mine]) == {mine: Committed(2, "")}
+
+
 # Membership
 
 

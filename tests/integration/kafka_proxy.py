@@ -1,4 +1,4 @@
-"""A way to the broker that can become silent, or barren: what a client meets that has stalled without an error.
+"""A way to the broker that can become silent, barren or closed to commits: what stalls a client without an error.
 
     async with proxied(broker.bootstrap_servers, topic) as way:
         meter = await place.start_meter(kafka__bootstrap_servers=way.servers)
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from aiokafka.protocol import fetch
 
-FETCH, METADATA, COORDINATOR = 1, 3, 10
+FETCH, METADATA, COMMIT, COORDINATOR = 1, 3, 8, 10
 FETCHES = {one.API_VERSION: one for name, one in vars(fetch).items() if re.fullmatch(r"FetchRequest_v\d+", name)}
 HEAD = struct.Struct(">hhih")
 """API, its version, correlation id, length of the client's name."""
@@ -34,6 +34,7 @@ class KafkaProxy:
 
     def __init__(self, servers: str, topic: str) -> None:
         self.barren_fetches = 0
+        self.held_commits = 0
         self.servers = ""
         self._topic = topic
         self._broker_port = int(servers.rpartition(":")[2])
@@ -41,6 +42,8 @@ class KafkaProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._barren: Struck = lambda _: False
         self._silent: Struck = lambda _: False
+        self._commits_pass = asyncio.Event()
+        self._commits_pass.set()
 
     def starve(self, *, for_ever: bool) -> None:
         """Fetches of the topic are answered, but without records: of the clients of now, or of all to come as well."""
@@ -49,6 +52,14 @@ class KafkaProxy:
     def fall_silent(self) -> None:
         """Whoever fetches records of the topic now gets no answer to that nor to anything on that connection."""
         self._silent = self._those_of_now()
+
+    def hold_commits(self) -> None:
+        """Commits get no further than this, nor what comes after one on its connection."""
+        self._commits_pass.clear()
+
+    def let_commits_pass(self) -> None:
+        """Those that were held, and all to come."""
+        self._commits_pass.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, until either side has enough."""
@@ -90,6 +101,9 @@ class KafkaProxy:
                     await asyncio.sleep(BARREN_ANSWER_SECONDS)
                     frame = _without_topics(frame, version)
                     self.barren_fetches += 1
+            if api == COMMIT and not self._commits_pass.is_set():
+                self.held_commits += 1
+                await self._commits_pass.wait()
             connection.asked.append(api)
             await _write(broker, frame)
 
