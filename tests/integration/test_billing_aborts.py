@@ -243,7 +243,8 @@ async def main(url, events, lease_seconds, timeout_seconds):
     print(until, flush=True)
     body = b'{"customerRef":"%s"}' % (b"x" * 1000)
     may_send = lambda: time.clock_gettime(time.CLOCK_BOOTTIME) < until
-    print(await HttpBilling(RestFraming(url, "key"), timeout_seconds).record_bulk([body] * events, may_send), flush=True)
+    billing = HttpBilling(RestFraming(url, "key"), timeout_seconds)
+    print(await billing.record_bulk([body] * events, may_send), flush=True)
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
 """

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meter.billing.answers import bulk_outcome, limits_outcome
+from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import (
     LimitsAnswer,
     LimitsInvalid,
@@ -15,9 +16,9 @@ from meter.billing.limits_outcome import (
     LimitsRefused,
     LimitsUnavailable,
 )
-from meter.billing.mcp import McpBilling
+from meter.billing.mcp import McpFraming
 from meter.billing.mcp_answers import rest_answer
-from meter.billing.rest import RestBilling
+from meter.billing.rest import RestFraming
 from meter.pipeline.outcome import Accepted, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from tests.exchanges import InProcess
 
@@ -106,8 +107,8 @@ def test_no_answer_makes_a_call_raise(wrap: bytes, nesting: tuple[bytes, bytes],
     body = wrap.replace(b"%b", nested)
     reply = httpx.Response(max(status, 200), content=body, headers={"content-type": "application/json"})
     connections = InProcess(httpx.MockTransport(lambda _: reply))
-    for transport in (RestBilling, McpBilling):
-        billing = transport("http://provider", "key", 5.0, connections=connections)
+    for framing in (RestFraming, McpFraming):
+        billing = HttpBilling(framing("http://provider", "key"), 5.0, connections=connections)
         assert isinstance(asyncio.run(billing.record_bulk([b"{}"], lambda: True)), OUTCOMES)
         assert isinstance(asyncio.run(billing.check_limits({})), LIMITS_OUTCOMES)
 
