@@ -146,9 +146,8 @@ cli/                   the commands, a module each
   audit.py               meter audit
   explain.py             meter explain
   moments.py             --from and --to
-  pace_options.py        --dry-run and --per-second
+  sending.py             --dry-run and --per-second, and what to do after Ctrl-C
   progress.py            bars on stderr
-  interruption.py        what to do after Ctrl-C
   kafka.py               meter kafka
   sandbox.py             meter sandbox
   demo.py                meter demo

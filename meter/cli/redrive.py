@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
-from meter.cli.pace_options import DryRunOption, PerSecondOption
+from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import CommandFailed
 
 if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs

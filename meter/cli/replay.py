@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import CustomerOption
 from meter.cli.moments import FORM, span_of
-from meter.cli.pace_options import DryRunOption, PerSecondOption
+from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import UserMistake
 
 if TYPE_CHECKING:  # aiokafka, numpy and rich are loaded when the command runs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from meter.cli.configuration import ConfigOption, read_settings
-from meter.cli.pace_options import PerSecondOption
+from meter.cli.sending import PerSecondOption
 from meter.errors import UserMistake
 
 if TYPE_CHECKING:  # decoding and aiokafka are loaded when the command runs

@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 
 from meter.cli import app
 from meter.cli.dead_letters import as_text
-from meter.cli.interruption import going_on_by
 from meter.cli.letter_filter import letter_filter
 from meter.cli.limits import described
 from meter.cli.moments import span_of
 from meter.cli.park import whole_origins
+from meter.cli.sending import going_on_by
 from meter.cli.status_page import invariant, refused_lines
 from meter.errors import UserMistake
 
