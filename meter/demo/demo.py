@@ -279,6 +279,6 @@ def _refusal_missing(limits: Limits) -> Iterable[Fault]:
 
 def _summary(expected: Expected, seconds: float) -> str:
     return (
-        f"{len(expected.rows):,} events billed exactly once, {len(expected.parked):,} invalid ones in the dead "
+        f"{len(expected.rows):,} events billed exactly once, {len(expected.dead_lettered):,} invalid ones in the dead "
         f"letters, nothing else, lag 0 ({seconds:.0f} s)"
     )

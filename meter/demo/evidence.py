@@ -40,7 +40,7 @@ class Evidence:
     @property
     def reasons(self) -> Counter[str]:
         """Dead letters by reason, one per origin."""
-        return Counter(self.found.parked.values())
+        return Counter(self.found.dead_lettered.values())
 
 
 async def gather(bootstrap_servers: str, provider: Provider, status: Mapping[str, Any]) -> Evidence:
@@ -49,7 +49,7 @@ async def gather(bootstrap_servers: str, provider: Provider, status: Mapping[str
     receipted = receipts(await topics.read(bootstrap_servers, f"{TOPIC}-receipts"))
     found = Found(
         rows=await provider.rows(),
-        parked=parked(letters),
+        dead_lettered=dead_lettered(letters),
         receipted={origin: key for origin, (key, _) in receipted.ends.items()},
         accepted_keys=receipted.accepted_keys,
         lag={int(row["partition"]): row["lag"] for row in status["partitions"]},
@@ -58,7 +58,7 @@ async def gather(bootstrap_servers: str, provider: Provider, status: Mapping[str
     return Evidence(found, receipted, len(letters), await provider.totals())
 
 
-def parked(letters: Iterable[Record]) -> dict[Origin, str]:
+def dead_lettered(letters: Iterable[Record]) -> dict[Origin, str]:
     """Origin -> reason; a dead letter that was written twice counts once, one without an origin under -1."""
     reasons: dict[Origin, str] = {}
     for letter in letters:

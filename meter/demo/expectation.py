@@ -37,13 +37,13 @@ def expect(produced: Iterable[Produced], key_of: Callable[[Produced], str | None
     """
     rows: dict[str, Billed] = {}
     keys: dict[Origin, str] = {}
-    parked: dict[Origin, str] = {}
+    dead_lettered: dict[Origin, str] = {}
     events: dict[str, int] = {}  # key -> number of the event it stands for
     misread: list[str] = []
     for record in produced:
         plan, origin = record.planned, Origin(record.partition, record.offset)
         if plan.end != BILLED:
-            parked[origin] = plan.end
+            dead_lettered[origin] = plan.end
             continue
         key = key_of(record)
         if key is None:
@@ -55,4 +55,4 @@ def expect(produced: Iterable[Produced], key_of: Callable[[Produced], str | None
         rows[key] = Billed(plan.customer, plan.units)
     if len(set(events.values())) != len(events):
         misread.append("copies of one event have different keys")
-    return Expected(rows, keys, parked, misread)
+    return Expected(rows, keys, dead_lettered, misread)

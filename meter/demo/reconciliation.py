@@ -1,4 +1,4 @@
-"""The books: what was produced against what was billed, parked and receipted, as sets of keys and of origins.
+"""The books: what was produced against what was billed, dead-lettered and receipted, as sets of keys and of origins.
 
 Pure: `reconcile` compares what must be with what was found, and an empty list of faults is the verdict.
 """
@@ -13,7 +13,7 @@ SHOWN_TOTAL: Final = 10
 LOST: Final = "valid events without a row at the provider"
 BILLED_TWICE: Final = "events billed more than once"
 NEVER_PRODUCED: Final = "rows at the provider that nobody produced"
-WRONGLY_PARKED: Final = "dead letters of records that are not invalid"
+WRONGLY_DEAD_LETTERED: Final = "dead letters of records that are not invalid"
 
 
 class Origin(NamedTuple):
@@ -38,7 +38,7 @@ class Expected:
     """Key -> what its one row must say."""
     keys: Mapping[Origin, str]
     """Origin of every valid record, copies included -> its key."""
-    parked: Mapping[Origin, str]
+    dead_lettered: Mapping[Origin, str]
     """Origin of every invalid record -> the reason of its dead letter."""
     misread: Collection[str] = ()
     """Records that the decoder reads otherwise than they were meant, one sentence each."""
@@ -46,7 +46,7 @@ class Expected:
     @property
     def origins(self) -> frozenset[Origin]:
         """Every record of the topic."""
-        return frozenset(self.keys) | frozenset(self.parked)
+        return frozenset(self.keys) | frozenset(self.dead_lettered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Found:
 
     rows: Iterable[tuple[str, Billed]]
     """Every row at the provider, with its key."""
-    parked: Mapping[Origin, str]
+    dead_lettered: Mapping[Origin, str]
     """Origin -> reason, one per origin though a dead letter may be written twice."""
     receipted: Mapping[Origin, str]
     """Origin -> key, of every end named in a receipt."""
@@ -85,7 +85,7 @@ def reconcile(expected: Expected, found: Found) -> list[Fault]:
     faults = [
         Fault("records read otherwise than they were meant", list(expected.misread)),
         *_billing(expected, list(found.rows)),
-        *_parking(expected, found),
+        *_dead_letters(expected, found),
         *_receipts(expected, found),
         *_process(expected, found),
     ]
@@ -107,26 +107,26 @@ def _billing(expected: Expected, rows: list[tuple[str, Billed]]) -> Iterable[Fau
     yield _fault("rows with another customer or other units than the event", other)
 
 
-def _parking(expected: Expected, found: Found) -> Iterable[Fault]:
-    yield _fault("invalid records without a dead letter", expected.parked.keys() - found.parked.keys())
-    yield _fault(WRONGLY_PARKED, found.parked.keys() - expected.parked.keys())
+def _dead_letters(expected: Expected, found: Found) -> Iterable[Fault]:
+    yield _fault("invalid records without a dead letter", expected.dead_lettered.keys() - found.dead_lettered.keys())
+    yield _fault(WRONGLY_DEAD_LETTERED, found.dead_lettered.keys() - expected.dead_lettered.keys())
     other = {
-        f"{_shown(origin)} is {reason}, not {expected.parked[origin]}"
-        for origin, reason in found.parked.items()
-        if origin in expected.parked and reason != expected.parked[origin]
+        f"{_shown(origin)} is {reason}, not {expected.dead_lettered[origin]}"
+        for origin, reason in found.dead_lettered.items()
+        if origin in expected.dead_lettered and reason != expected.dead_lettered[origin]
     }
     yield _fault("dead letters with another reason", other)
 
 
 def _receipts(expected: Expected, found: Found) -> Iterable[Fault]:
-    ended = found.receipted.keys() | found.parked.keys()
+    ended = found.receipted.keys() | found.dead_lettered.keys()
     yield _fault("records without an end in receipts or dead letters", expected.origins - ended)
     yield _fault("receipts of records that nobody produced", found.receipted.keys() - expected.origins)
     other = {o for o, key in found.receipted.items() if expected.keys.get(o, key) != key}
     yield _fault("receipts with another key than the record", other)
     yield _fault("billed events that no receipt calls accepted", expected.rows.keys() - found.accepted_keys)
     yield _fault("receipts that call accepted what nobody produced", found.accepted_keys - expected.rows.keys())
-    yield _fault("records with a receipt and a dead letter", found.receipted.keys() & found.parked.keys())
+    yield _fault("records with a receipt and a dead letter", found.receipted.keys() & found.dead_lettered.keys())
 
 
 def _process(expected: Expected, found: Found) -> Iterable[Fault]:

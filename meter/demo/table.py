@@ -54,7 +54,7 @@ def sections(shown: Shown) -> list[Section]:
     return [
         ("produced", _produced(shown)),
         ("billed", _billed(shown.expected, shown.evidence)),
-        ("parked", _parked(shown.evidence)),
+        ("parked", _dead_letters(shown.evidence)),
         ("receipts", _receipts(shown.evidence)),
         ("copies", _copies(shown.evidence, shown.restart)),
         ("restart", _restart(len(shown.planned), shown.evidence, shown.restart)),
@@ -73,7 +73,7 @@ def _produced(shown: Shown) -> list[tuple[str, str]]:
         (f"{len(shown.planned):,}", f"records in {seconds:.1f} s, {PARTITIONS} partitions, keyed by customer"),
         (f"{len(shown.expected.rows):,}", f"unique valid events in {len(dialects)} dialects"),
         (f"{copies:,}", "copies of them: near, far, and across the restart"),
-        (f"{len(shown.expected.parked):,}", f"invalid records of {len(faults)} kinds"),
+        (f"{len(shown.expected.dead_lettered):,}", f"invalid records of {len(faults)} kinds"),
     ]
 
 
@@ -86,8 +86,8 @@ def _billed(expected: Expected, evidence: Evidence) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _parked(evidence: Evidence) -> list[tuple[str, str]]:
-    total = len(evidence.found.parked)
+def _dead_letters(evidence: Evidence) -> list[tuple[str, str]]:
+    total = len(evidence.found.dead_lettered)
     again = evidence.dead_letters_total - total
     facts = [(f"{total:,}", "dead letters" + (f", and {again:,} written again after the restart" if again else ""))]
     return facts + [(f"{count:,}", reason) for reason, count in evidence.reasons.most_common()]

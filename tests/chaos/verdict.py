@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meter.demo import topics
-from meter.demo.reconciliation import BILLED_TWICE, LOST, NEVER_PRODUCED, WRONGLY_PARKED, Fault
+from meter.demo.reconciliation import BILLED_TWICE, LOST, NEVER_PRODUCED, WRONGLY_DEAD_LETTERED, Fault
 from tests.chaos import forgetting
 from tests.chaos.strikes import Strikes
 from tests.chaos.variants import Variant
@@ -22,7 +22,7 @@ PROMISES = {
     LOST: "lost",
     BILLED_TWICE: "billed twice",
     NEVER_PRODUCED: "invalid billed",
-    WRONGLY_PARKED: "valid dead-lettered",
+    WRONGLY_DEAD_LETTERED: "valid dead-lettered",
 }
 
 

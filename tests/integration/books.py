@@ -35,7 +35,7 @@ class Ledger:
 
     rows: dict[str, Billed] = field(default_factory=dict)
     keys: dict[Origin, str] = field(default_factory=dict)
-    parked: dict[Origin, str] = field(default_factory=dict)
+    dead_lettered: dict[Origin, str] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
     """Partition -> the offset after the last record produced."""
 
@@ -46,12 +46,12 @@ class Ledger:
             self.keys[Origin(partition, offset)] = planned.key
             self.rows[planned.key] = planned.billed
         else:
-            self.parked[Origin(partition, offset)] = planned.reason or ""
+            self.dead_lettered[Origin(partition, offset)] = planned.reason or ""
 
     @property
     def expected(self) -> Expected:
         """What must become of all of it."""
-        return Expected(rows=self.rows, keys=self.keys, parked=self.parked)
+        return Expected(rows=self.rows, keys=self.keys, dead_lettered=self.dead_lettered)
 
 
 def usage(number: int, partition: int | None = None) -> Planned:
@@ -116,7 +116,7 @@ async def faults_in_the_books(
     letters = await topics.read(servers, f"{topic}-dead-letters")
     found = Found(
         rows=rows,
-        parked=evidence.parked(letters),
+        dead_lettered=evidence.dead_lettered(letters),
         receipted={origin: key for origin, (key, _) in receipted.ends.items()},
         accepted_keys=receipted.accepted_keys,
         lag={partition: end - committed.get(partition, 0) for partition, end in ledger.ends.items()},

@@ -80,10 +80,10 @@ def test_the_limited_customer_runs_into_its_allowance(planned: list[Planned]) ->
 
 
 def test_expected_is_one_row_per_event_and_one_dead_letter_per_fault(planned: list[Planned]) -> None:
-    """Copies add nothing; whatever is not billed is parked under its own origin."""
+    """Copies add nothing; whatever is not billed is dead-lettered under its own origin."""
     expected = expect(produced(planned), lambda record: f"key-{record.planned.event}")
     assert len(expected.rows) == RECORDS - 300 - 50
-    assert len(expected.parked) == 50
+    assert len(expected.dead_lettered) == 50
     assert len(expected.origins) == RECORDS
     assert not expected.misread
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meter.demo.evidence import parked, receipts
+from meter.demo.evidence import dead_lettered, receipts
 from meter.demo.reconciliation import Origin
 from meter.pipeline import receipt
 from meter.pipeline.receipt import Receipt
@@ -32,12 +32,12 @@ def receipted(offsets: Sequence[int], keys: Sequence[str], ends: str) -> Stored:
 def test_a_dead_letter_written_twice_counts_once() -> None:
     """Its origin is what identifies it."""
     letters = [letter(b"usage-events:1:7", b"expired")] * 2 + [letter(b"usage-events:0:7", b"invalid:units")]
-    assert parked(letters) == {Origin(1, 7): "expired", Origin(0, 7): "invalid:units"}
+    assert dead_lettered(letters) == {Origin(1, 7): "expired", Origin(0, 7): "invalid:units"}
 
 
 def test_a_dead_letter_without_an_origin_is_not_overlooked() -> None:
     """It stands for no record that was produced, so the verdict will name it."""
-    assert parked([Stored(offset=4)]) == {Origin(-1, 4): "(none)"}
+    assert dead_lettered([Stored(offset=4)]) == {Origin(-1, 4): "(none)"}
 
 
 def test_an_offset_has_one_end_and_accepted_wins() -> None:

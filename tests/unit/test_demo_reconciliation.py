@@ -9,11 +9,11 @@ from meter.demo.reconciliation import Billed, Expected, Found, Origin, reconcile
 
 ROWS = {"a": Billed("cus_1", 1), "b": Billed("cus_2", 20), "c": Billed("cus_1", 0)}
 KEYS = {Origin(0, 0): "a", Origin(0, 1): "b", Origin(1, 0): "c", Origin(1, 1): "a"}
-PARKED = {Origin(0, 2): "invalid:json", Origin(1, 2): "expired"}
-EXPECTED = Expected(rows=ROWS, keys=KEYS, parked=PARKED)
+DEAD_LETTERED = {Origin(0, 2): "invalid:json", Origin(1, 2): "expired"}
+EXPECTED = Expected(rows=ROWS, keys=KEYS, dead_lettered=DEAD_LETTERED)
 FOUND = Found(
     rows=list(ROWS.items()),
-    parked=PARKED,
+    dead_lettered=DEAD_LETTERED,
     receipted=KEYS,
     accepted_keys=frozenset(ROWS),
     lag={0: 0, 1: 0},
@@ -38,9 +38,9 @@ def test_balanced_books_have_no_fault() -> None:
         (lambda f: replace(f, rows=[*f.rows, ("x", Billed("cus_1", 1))]), "that nobody produced"),
         (lambda f: replace(f, rows=[("a", Billed("cus_1", 2)), *f.rows[1:]]), "other units than the event"),
         (lambda f: replace(f, rows=[("a", Billed("cus_9", 1)), *f.rows[1:]]), "another customer"),
-        (lambda f: replace(f, parked={Origin(0, 2): "invalid:json"}), "invalid records without a dead letter"),
-        (lambda f: replace(f, parked=f.parked | {Origin(0, 0): "conflict"}), "that are not invalid"),
-        (lambda f: replace(f, parked=f.parked | {Origin(1, 2): "future"}), "with another reason"),
+        (lambda f: replace(f, dead_lettered={Origin(0, 2): "invalid:json"}), "invalid records without a dead letter"),
+        (lambda f: replace(f, dead_lettered=f.dead_lettered | {Origin(0, 0): "conflict"}), "that are not invalid"),
+        (lambda f: replace(f, dead_lettered=f.dead_lettered | {Origin(1, 2): "future"}), "with another reason"),
         (lambda f: replace(f, receipted=without(KEYS, Origin(1, 1))), "without an end in receipts or dead letters"),
         (lambda f: replace(f, receipted=KEYS | {Origin(3, 7): "a"}), "receipts of records that nobody produced"),
         (lambda f: replace(f, receipted=KEYS | {Origin(1, 1): "b"}), "another key than the record"),

@@ -32,7 +32,7 @@ def screen(output: io.StringIO) -> Screen:
 def shown() -> Shown:
     expected = Expected({"a": Billed("cus_1", 2)}, {Origin(0, 0): "a", Origin(0, 1): "a"}, {Origin(0, 2): "expired"})
     receipted = Receipted(1, {Origin(0, 0): ("a", "a"), Origin(0, 1): ("a", "d")})
-    found = Found([("a", Billed("cus_1", 2))], expected.parked, expected.keys, frozenset("a"), {0: 0}, COUNTERS)
+    found = Found([("a", Billed("cus_1", 2))], expected.dead_lettered, expected.keys, frozenset("a"), {0: 0}, COUNTERS)
     evidence = Evidence(found, receipted, 2, {"duplicates": 1})
     answer = {"withinLimits": False, "meter": {"source": "cached", "providerRemaining": 3, "pendingUnits": 9}}
     limits = Limits(Counter(cached=4), [1.0, 2.0, 9.0], 1, answer, answer)
