@@ -147,15 +147,14 @@ class RebalanceListener:
             self._machine.advance(partition, beginning)
             self._lost(partition, position, beginning)
 
-    async def quiet(self, limit_seconds: float) -> bool:
-        """Waits until nothing is under way and nobody can still be inserting; False when the limit passed first."""
+    async def quiet(self, limit_seconds: float) -> None:
+        """Waits until nothing is under way and nobody can still be inserting, or until the limit has passed."""
         deadline = self._clock.now().steady_seconds + limit_seconds
         while not self._is_quiet():
             if self._clock.now().steady_seconds >= deadline:
                 log.warning("hand_over.incomplete", after_seconds=limit_seconds)
-                return False
+                return
             await asyncio.sleep(POLL_SECONDS)
-        return True
 
     def _is_quiet(self) -> bool:
         return self._machine.is_quiet(self._clock.now()) and not self._machine.commits.is_outstanding()

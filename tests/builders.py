@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meter.http.parking import Parking
 from meter.pipeline.actions import Actions, MachineOptions
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import BatchLimits
@@ -11,6 +12,7 @@ from meter.pipeline.event import Origin, UsageEvent, decode
 from meter.pipeline.machine import Machine
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, Outcome, Rejected, TryAgain
+from meter.pipeline.parking import Leaving
 from meter.pipeline.receipt import Owner, Receipt
 from meter.pipeline.retry import Chance
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
@@ -23,6 +25,7 @@ CHOICE = Choice("earliest", NOW_SECONDS, 4)
 TIMEOUT = TryAgain("timeout", outcome_unknown=True)
 BUSY = TryAgain("503", outcome_unknown=False)
 REJECTED = Rejected({}, "validation failed")
+NOBODY_PARKS = Parking("usage-events", lambda wanted: Leaving(0, 0), lambda: ())
 
 
 @dataclass(eq=False)

@@ -109,7 +109,7 @@ def _full_scrape() -> str:
     """A scrape in which every metric and every label of ours is there."""
     shown, counts = Metrics("0"), Counts()
     counts.dead_letter("expired")
-    counts.debit_nothing("duplicate")
+    counts.undebited(["customer_not_found"])
     shown.billing_paused("unauthorized")
     shown.show(counts, lambda: Readings({0: 1}, commit_age_seconds=1.0, dedupe_reach_seconds=1.0))
     return shown.render().decode()

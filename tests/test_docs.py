@@ -33,6 +33,7 @@ from meter.sandbox.webhooks.endpoints import EVENT_TYPES
 from meter.settings import load
 from meter.settings.options import every_option
 from tests import doc_tables
+from tests.builders import NOBODY_PARKS
 from tests.chaos.variants import VARIANTS
 from tests.doc_tables import DOCUMENTS, README, ROOT, table
 from tests.records import FakeRecord
@@ -119,7 +120,7 @@ async def test_the_readme_has_every_route() -> None:
         async def answer(self, question: object) -> Answer:
             raise AssertionError(question)
 
-    app = api.build(Nobody(), Nobody(), lambda: b"", None)
+    app = api.build(Nobody(), Nobody(), lambda: b"", None, NOBODY_PARKS)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meter") as client:
         told = (await client.get("/")).json()["meter"]
     assert table(README, "Ask for limits") == [(f"`{route}`", what) for route, what in told.items()]

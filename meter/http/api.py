@@ -50,15 +50,14 @@ def build(
     probe: Probe,
     render_metrics: Callable[[], bytes],
     token: str | None,
-    parking: Parking | None = None,
+    parking: Parking,
 ) -> ASGIApp:
     """The application. With a `token`, `/v1/*` and `/status` need it."""
     asked, guarded = LimitsRoutes(limits), guard(token)
     routes = _probe_routes(probe, render_metrics)
     routes["/status"] = routes["/status"]._replace(handler=guarded(routes["/status"].handler))
     routes[_POSTED] = _Route(guarded(asked.posted), ("POST",))
-    if parking is not None:
-        routes[ROUTE.split()[1]] = _Route(guarded(_park(parking)), ("POST",))
+    routes[ROUTE.split()[1]] = _Route(guarded(_park(parking)), ("POST",))
     return _Api(routes, _Route(guarded(asked.named)))
 
 

@@ -39,13 +39,11 @@ class LocalKafka:
         login: Login | None = None,
         memory_mebibytes: int = 512,
         quick_start: bool = True,
-        cache: Path | None = None,
     ) -> None:
         self._port = port
         self._login = login
         self._memory_mebibytes = memory_mebibytes
         self._quick_start = quick_start
-        self._cache = cache or cache_folder()
         self._temporary = data is None
         self._data = data
         self._lock: IO[str] | None = None
@@ -141,7 +139,7 @@ class LocalKafka:
 
     def _start(self, limit_seconds: float) -> None:
         self._ports = self._ports or self._choose_ports()
-        classes = class_path(self._cache)
+        classes = class_path(cache_folder())
         self._prepare_data()
         java = [java_program(), *self._java_options(classes)]
         properties = self.data / "server.properties"

@@ -32,23 +32,16 @@ class Counts:
     lost_records: int = 0
     """Records that fell out of retention before they were read."""
 
-    def dead_letter(self, reason: str, events: int = 1) -> None:
-        """`events` more are in the dead letters, acknowledged."""
-        self.dead_lettered[reason] = self.dead_lettered.get(reason, 0) + events
-
-    def debit_nothing(self, reason: str, events: int = 1) -> None:
-        """`events` more were accepted without a debit."""
-        self.not_debited[reason] = self.not_debited.get(reason, 0) + events
+    def dead_letter(self, reason: str) -> None:
+        """One more is in the dead letters, acknowledged."""
+        self.dead_lettered[reason] = self.dead_lettered.get(reason, 0) + 1
 
     def undebited(self, reasons: Iterable[str]) -> None:
         """Accepted events for which nothing was debited, each with the provider's reason."""
         for reason in reasons:
             if reason not in NORMAL:
-                self.debit_nothing(reason if reason in NAMED else OTHER)
-
-    def batch(self, trigger: str) -> None:
-        """One more batch was formed."""
-        self.batches[trigger] = self.batches.get(trigger, 0) + 1
+                shown = reason if reason in NAMED else OTHER
+                self.not_debited[shown] = self.not_debited.get(shown, 0) + 1
 
     @property
     def dead_lettered_total(self) -> int:

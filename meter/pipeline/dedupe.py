@@ -59,11 +59,6 @@ class Window:
         began = max((mark for mark in self._marks if mark.position <= self._cutoff), key=lambda mark: mark.position)
         return max(0.0, wall_seconds - began.wall_seconds)
 
-    @property
-    def memory_bytes(self) -> int:
-        """What the window takes once it has been full."""
-        return self._ring.memory_bytes
-
     def lookup(self, keys: Sequence[str]) -> dict[int, int]:
         """Index -> digest for those of `keys` that are remembered, as of the last `expire`."""
         return self._find(_fingerprints(keys)) if keys and len(self) else {}

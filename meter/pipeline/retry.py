@@ -9,6 +9,8 @@ UNKNOWN_OUTCOME_PAUSE_SECONDS = 2.0
 """After a timeout the provider may still be inserting; nothing in its API documentation says that a key is locked
 meanwhile."""
 
+_FIRST_SECONDS = 0.5
+
 
 class Chance(Protocol):
     """The one thing that we need of `random.Random`."""
@@ -16,9 +18,9 @@ class Chance(Protocol):
     def uniform(self, a: float, b: float, /) -> float: ...
 
 
-def backoff_seconds(failures: int, chance: Chance, *, base_seconds: float = 0.5, limit_seconds: float = 30.0) -> float:
-    """Exponential with full jitter: somewhere between nothing and base * 2^(failures-1), never above the limit."""
-    return chance.uniform(0.0, min(limit_seconds, base_seconds * 2.0 ** min(failures - 1, 16)))
+def backoff_seconds(failures: int, chance: Chance, *, limit_seconds: float = 30.0) -> float:
+    """Exponential with full jitter: between nothing and half a second * 2^(failures-1), never above the limit."""
+    return chance.uniform(0.0, min(limit_seconds, _FIRST_SECONDS * 2.0 ** min(failures - 1, 16)))
 
 
 def retry_seconds(

@@ -18,13 +18,13 @@ class Fault(NamedTuple):
     sentence: str
 
 
-def faults(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
-    """Every combination that cannot work; `given` are the options that somebody set."""
+def faults(settings: Settings) -> Iterator[Fault]:
+    """Every combination that cannot work."""
     for check in _CHECKS:
-        yield from check(settings, given)
+        yield from check(settings)
 
 
-def _sasl(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _sasl(settings: Settings) -> Iterator[Fault]:
     kafka = settings.kafka
     uses_sasl = kafka.security_protocol.startswith("SASL")
     for option, is_set in (
@@ -38,12 +38,12 @@ def _sasl(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
             yield _no_effect(option, kafka.security_protocol, "SASL_SSL or SASL_PLAINTEXT")
 
 
-def _tls(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _tls(settings: Settings) -> Iterator[Fault]:
     kafka = settings.kafka
     if not kafka.security_protocol.endswith("SSL"):
-        for option in ("kafka.ssl_ca_file", "kafka.ssl_cert_file", "kafka.ssl_key_file"):
-            if option in given:
-                yield _no_effect(option, kafka.security_protocol, "SSL or SASL_SSL")
+        for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file"):
+            if getattr(kafka, name) is not None:
+                yield _no_effect(f"kafka.{name}", kafka.security_protocol, "SSL or SASL_SSL")
     if kafka.ssl_key_file is not None and kafka.ssl_cert_file is None:
         about = ("kafka.ssl_key_file", "kafka.ssl_cert_file")
         yield Fault(about, "kafka.ssl_key_file is set without kafka.ssl_cert_file: a key needs its certificate")
@@ -54,7 +54,7 @@ def _no_effect(option: str, protocol: str, needed: str) -> Fault:
     return Fault((option, "kafka.security_protocol"), sentence)
 
 
-def _topics(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _topics(settings: Settings) -> Iterator[Fault]:
     kafka = settings.kafka
     names = ("topic", "dead_letter_topic", "receipts_topic")
     for position, name in enumerate(names):
@@ -64,7 +64,7 @@ def _topics(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
                 yield Fault(about, f"kafka.{earlier} and kafka.{name} are the same topic: they must differ")
 
 
-def _lease(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _lease(settings: Settings) -> Iterator[Fault]:
     session, timeout = settings.kafka.session_timeout_seconds, settings.billing.timeout_seconds
     if settings.lease_seconds <= 0:
         yield Fault(
@@ -75,7 +75,7 @@ def _lease(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
         )
 
 
-def _held(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _held(settings: Settings) -> Iterator[Fault]:
     batch = settings.batch
     for held, one in (("max_held_events", "max_events"), ("max_held_bytes", "max_bytes")):
         if getattr(batch, held) < getattr(batch, one):
@@ -86,7 +86,7 @@ def _held(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
             yield Fault((f"batch.{held}", f"batch.{one}"), sentence)
 
 
-def _token(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
+def _token(settings: Settings) -> Iterator[Fault]:
     if settings.http.token is None and not settings.http.is_loopback:
         sentence = (
             f"http.token is missing: http.host {settings.http.host} can be reached from other machines; "
@@ -95,7 +95,7 @@ def _token(settings: Settings, given: frozenset[str]) -> Iterator[Fault]:
         yield Fault(("http.token", "http.host"), sentence)
 
 
-_CHECKS: tuple[Callable[[Settings, frozenset[str]], Iterator[Fault]], ...] = (
+_CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _sasl,
     _tls,
     _topics,

@@ -22,7 +22,7 @@ def load(config_file: Path | None, environ: Mapping[str, str], *, needs_secret_k
     sound = {option: value for option, value in given.items() if option not in wrong}
     settings = Settings.model_validate(_nested(sound))
     # A check whose own options are already named above would only repeat the same mistake.
-    found = checks.faults(settings, frozenset(sound))
+    found = checks.faults(settings)
     faults += sentences + [_as_written(fault, given) for fault in found if wrong.isdisjoint(fault.about)]
     if needs_secret_key and settings.billing.secret_key is None and "billing.secret_key" not in wrong:
         faults.append(checks.MISSING_KEY)

@@ -15,6 +15,7 @@ from meter.http.api import build
 from meter.http.connection import MAX_CONNECTIONS, MAX_HEAD_BYTES, MAX_PIPELINED, Patience
 from meter.http.server import listen, serve
 from meter.limits import Answer, Question
+from tests.builders import NOBODY_PARKS
 from tests.waiting import eventually
 
 
@@ -46,7 +47,7 @@ class Probe:
 
 
 def app(limits: Limits | None = None) -> Any:
-    return build(limits or Limits(), Probe(), lambda: b"meter_up 1\n", None)
+    return build(limits or Limits(), Probe(), lambda: b"meter_up 1\n", None, NOBODY_PARKS)
 
 
 async def _is_served(port: int) -> bool:
@@ -189,7 +190,7 @@ async def test_an_empty_line_does_not_make_a_connection_live_for_ever() -> None:
 @pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"])
 async def test_who_never_reads_his_answers_is_cut_off(ending: bytes) -> None:
     """Whether he asks on or wanted to be the last: what he does not read does not keep the connection."""
-    large = build(Limits(), Probe(), lambda: b"x" * 20_000_000, None)
+    large = build(Limits(), Probe(), lambda: b"x" * 20_000_000, None, NOBODY_PARKS)
     async with serve(large, "127.0.0.1", 0, Patience(reading_seconds=0.05)) as port:
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + ending + b"\r\n")

@@ -6,7 +6,8 @@ from meter.pipeline.counts import Counts
 def test_counts_balance_when_every_event_has_one_fate() -> None:
     """Invariant 2: consumed = accepted + duplicate + dead_lettered + released + held."""
     counts = Counts(consumed=10, accepted=3, duplicate=2, released=1, held=1)
-    counts.dead_letter("expired", 2)
+    counts.dead_letter("expired")
+    counts.dead_letter("expired")
     counts.dead_letter("invalid:json")
     assert counts.balanced()
     assert counts.events()["dead_lettered"] == 3
@@ -23,13 +24,3 @@ def test_what_should_have_been_debited_is_counted_and_a_new_reason_is_not_overlo
     named = ["no_product_ref", "customer_not_found", "no_active_purchase"]
     counts.undebited([*named, "duplicate", "plan_not_credit_based", "cus_1 is frozen", "cus_2 is frozen"])
     assert counts.not_debited == dict.fromkeys(named, 1) | {"other": 2}
-
-
-def test_reasons_and_triggers_are_counted_apart() -> None:
-    """Labels in metrics come from here."""
-    counts = Counts()
-    counts.debit_nothing("duplicate", 4)
-    counts.batch("age")
-    counts.batch("age")
-    assert counts.not_debited == {"duplicate": 4}
-    assert counts.batches == {"age": 2}

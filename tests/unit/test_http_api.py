@@ -10,6 +10,7 @@ import pytest
 from meter.http.api import build
 from meter.http.exchange import MAX_BODY_BYTES
 from meter.limits import Answer, Question
+from tests.builders import NOBODY_PARKS
 
 TOKEN = "let-me-in"
 
@@ -44,7 +45,7 @@ class Probe:
 
 
 def client(limits: Limits | None = None, probe: Probe | None = None, token: str | None = None) -> httpx.AsyncClient:
-    app = build(limits or Limits(), probe or Probe(), lambda: b"meter_events_held 0.0\n", token)
+    app = build(limits or Limits(), probe or Probe(), lambda: b"meter_events_held 0.0\n", token, NOBODY_PARKS)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://meter")
 
 
@@ -240,7 +241,7 @@ async def test_a_caller_who_goes_away_in_the_middle_of_his_question_gets_no_answ
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = build(limits, Probe(), lambda: b"", None)
+    app = build(limits, Probe(), lambda: b"", None, NOBODY_PARKS)
     scope = {"type": "http", "method": "POST", "path": "/v1/sdk/limits", "query_string": b"", "headers": []}
     await app(scope, gone, send)
     assert (sent, limits.asked) == ([], [])
