@@ -26,6 +26,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   retry.py               when to try again
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
+  queue.py               batches that wait to be sent again
   probing.py             which event asks whether the provider is well again
   verdicts.py            what becomes of an event on that way
   parking.py             what an operator has told to leave

@@ -18,9 +18,11 @@ class Batch(msgspec.Struct, eq=False):
     not_before: float = 0.0  # steady seconds
     cool_at: float = 0.0  # steady seconds; until then the provider may still be inserting an earlier try
     started_at: float = 0.0  # steady seconds
-    first_failed_at: float | None = None  # steady seconds
+    failed_try_at: float | None = None  # steady seconds; the start of its last try, if that failed
+    is_poison: bool = False  # it fails again and again while others are accepted
     first_refused_at: float | None = None  # steady seconds; of a batch of one event
     refused_as: str | None = None  # why it was refused last, if it was; of a batch of one event
+    had_second_try: bool = False  # after a refusal that may not have been its own fault; of a batch of one event
 
     def body_bytes(self) -> int:
         """Size of the request's body."""
@@ -39,5 +41,9 @@ class Batch(msgspec.Struct, eq=False):
             self.failures,
             self.not_before,
             self.cool_at,
-            first_failed_at=self.first_failed_at,
+            failed_try_at=self.failed_try_at,
         )
+
+    def is_poison_alone(self) -> bool:
+        """Its only event is the one on which every request fails."""
+        return self.is_poison and len(self.events) == 1

@@ -28,7 +28,9 @@ class Gate:
     def __init__(self, max_in_flight: int, chance: Chance) -> None:
         self._max_in_flight = max_in_flight
         self._chance = chance
-        self._failures = 0
+        self.failures = 0
+        """One after the other, since it was last known to be well."""
+        self._failed_at = float("-inf")
         self._bearable = float(max_in_flight)
         self._reduced_at = float("-inf")
         self._usual_seconds: float | None = None
@@ -42,15 +44,21 @@ class Gate:
         """What an operator is told."""
         if self.paused:
             return "paused"
-        return "retrying" if self._failures else "ok"
+        return "retrying" if self.failures else "ok"
 
     def limit(self) -> int:
         """How many requests may be in flight."""
-        return 1 if self._failures else int(self._bearable)
+        return 1 if self.failures else int(self._bearable)
 
-    def accepted(self, started_at: float, steady_seconds: float) -> None:
-        """The events of a request were accepted: whatever it was, it is over."""
-        self._recover()
+    def accepted(self, started_at: float, steady_seconds: float) -> bool:
+        """The events of a request were accepted; True if whatever it was is over.
+
+        What was under way before the trouble began says nothing about it. Only a mass refusal is over with any
+        acceptance: it is about events, and those may differ.
+        """
+        is_well = started_at >= self._failed_at or self.paused == MASS_REFUSAL
+        if is_well:
+            self._recover()
         took_seconds = steady_seconds - started_at
         usual = self._usual_seconds or took_seconds
         self._usual_seconds = usual + USUAL_WEIGHT * (took_seconds - usual)
@@ -58,33 +66,37 @@ class Gate:
             self._reduce(started_at, steady_seconds)
         else:
             self._bearable = min(self._max_in_flight, self._bearable + 1.0 / self._bearable)
+        return is_well
 
-    def understood(self) -> None:
+    def understood(self, started_at: float) -> None:
         """The provider answered for the events themselves: it is there and knows us, but may refuse most of them."""
-        if self.paused != MASS_REFUSAL:
+        if self.paused != MASS_REFUSAL and started_at >= self._failed_at:
             self._recover()
 
     def failed(self, detail: str, retry_after_seconds: float | None, started_at: float, steady_seconds: float) -> None:
         """A request failed for a reason that may pass by itself."""
-        self._failures += 1
+        self._note_failure(started_at, steady_seconds)
         self._reduce(started_at, steady_seconds)
         self.detail = detail
         wait = retry_seconds(
-            self._failures, self._chance, outcome_unknown=False, retry_after_seconds=retry_after_seconds
+            self.failures, self._chance, outcome_unknown=False, retry_after_seconds=retry_after_seconds
         )
         self.opens_at = max(self.opens_at, steady_seconds + wait)
 
-    def pause(self, reason: str, detail: str, steady_seconds: float) -> bool:
-        """Only probes from now on; True when that is news."""
-        news = self.paused != reason
-        self._failures += 1
+    def pause(self, reason: str, detail: str, started_at: float, steady_seconds: float) -> None:
+        """Only probes from now on, for what a request was told that was started then."""
+        self._note_failure(started_at, steady_seconds)
         self.paused, self.detail = reason, detail
-        wait = 0.25 + backoff_seconds(self._failures, self._chance, limit_seconds=PROBE_LIMIT_SECONDS)
+        wait = 0.25 + backoff_seconds(self.failures, self._chance, limit_seconds=PROBE_LIMIT_SECONDS)
         self.opens_at = max(self.opens_at, steady_seconds + wait)
-        return news
+
+    def _note_failure(self, started_at: float, steady_seconds: float) -> None:
+        if started_at >= self._failed_at:  # those that were under way together count once
+            self.failures += 1
+        self._failed_at = steady_seconds
 
     def _recover(self) -> None:
-        self._failures = 0
+        self.failures = 0
         self.paused = None
         self.detail = ""
         self.opens_at = 0.0

@@ -4,7 +4,6 @@ Every event that was handed over leaves in exactly one of three ways: accepted, 
 (its assignment is over and nobody is inserting it any more).
 """
 
-from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from itertools import chain
 
@@ -16,6 +15,7 @@ from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.parking import Leaving, Selection, Wishes
 from meter.pipeline.probing import take_unlike
+from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
 from meter.pipeline.verdicts import Parked, Verdicts, take_expired
@@ -25,6 +25,10 @@ MIN_BODY_BYTES = 2_000
 BODY_LIMIT_GROWTH = 1.05
 POISON_FAILURES = 5
 """A batch that fails so often while others succeed has an event in it that no provider will ever answer for."""
+LONE_PROBES_AFTER_FAILURES = 5
+"""Failures in a row after which single events probe: each batch may have an event in it on which the provider fails."""
+LONE_PROBES = 32
+"""So many events at most are taken out of their batches for that: an outage may be long."""
 
 
 class Dispatch:
@@ -49,9 +53,8 @@ class Dispatch:
         self._chance = chance
         self._name = name
         self._made = 0
-        self._queue: deque[Batch] = deque()
+        self._queue = BatchQueue(live, self._new_name)
         self._in_flight: dict[str, Batch] = {}
-        self._cooling: list[Batch] = []
         self._turn = 0
         self._wishes = Wishes()
         self._verdicts = Verdicts()
@@ -66,9 +69,7 @@ class Dispatch:
         """These assignments are over: what is not in flight is freed, at once or when no insert can be running."""
         self._verdicts.freed += (*self._buffer.discard(epochs), *self.refusals.discard(epochs))
         self._wishes.release(epochs)
-        queued, self._queue = self._queue, deque()
-        for batch in queued:
-            self._requeue(batch, steady_seconds)
+        self._queue.release(steady_seconds)
 
     def answered(self, name: str, outcome: Outcome, now: Now) -> None:
         """The request of the batch with this name has ended so."""
@@ -78,21 +79,21 @@ class Dispatch:
             case Accepted():
                 self._accepted(batch, outcome, now)
             case Rejected():
-                self.gate.understood()
+                self.gate.understood(batch.started_at)
                 self._refused(batch, outcome.named, outcome.detail, "rejected", steady)
             case UnknownCustomer():
-                self.gate.understood()
+                self.gate.understood(batch.started_at)
                 self._refused(batch, {}, outcome.detail, "unknown_customer", steady)
             case TooLarge():
-                self.gate.understood()
+                self.gate.understood(batch.started_at)
                 self._too_large(batch, steady)
             case Refused():
-                self.gate.pause(outcome.reason.value, outcome.detail, steady)
-                self._requeue(batch, steady)
+                self.gate.pause(outcome.reason.value, outcome.detail, batch.started_at, steady)
+                self._queue.put(batch, steady)
             case TryAgain():
                 self._failed(batch, outcome, steady)
             case NotSent():
-                self._requeue(batch, steady)
+                self._queue.put(batch, steady)
 
     def park(self, wanted: Selection, steady_seconds: float) -> Leaving:
         """Held events that are meant end in the dead letters, at once or when nobody can be inserting them."""
@@ -105,7 +106,7 @@ class Dispatch:
     def next_batch(self, now: Now, *, draining: bool) -> Batch | None:
         """The batch to send now, or None; it is in flight from here until `answered`."""
         while len(self._in_flight) < self.gate.limit() and now.steady_seconds >= self.gate.opens_at:
-            batch = self._probe(now) if self.gate.paused == MASS_REFUSAL else self._pick(now, draining=draining)
+            batch = self._choose(now, draining=draining)
             if batch is None:
                 return None
             self._verdicts.parked.extend(self._wishes.take(batch, now.steady_seconds))
@@ -122,45 +123,46 @@ class Dispatch:
         """What became of events since the last call."""
         if steady_seconds >= self._wishes.next_due():
             self._park_wished(steady_seconds)
-        cooled = [batch for batch in self._cooling if batch.cool_at <= steady_seconds]
-        if cooled:
-            self._cooling = [batch for batch in self._cooling if batch.cool_at > steady_seconds]
-            for batch in cooled:
-                self._verdicts.freed.extend(batch.events)
+        self._verdicts.freed += self._queue.take_freed(steady_seconds)
         verdicts, self._verdicts = self._verdicts, Verdicts()
         return verdicts
 
     def poison(self) -> list[UsageEvent]:
         """Events that fail alone, again and again, while others are accepted; they go on being tried."""
         waiting = chain(self._queue, self._in_flight.values())
-        return [batch.events[0] for batch in waiting if self._is_poison_alone(batch)]
+        return [batch.events[0] for batch in waiting if batch.is_poison_alone()]
 
     def has_only_refused(self) -> bool:
         """Nothing is left to send but what was refused before, and perhaps poison, which tells nothing of a refusal."""
         if not self.refusals or len(self._buffer):
             return False
-        return all(map(self._is_poison_alone, chain(self._queue, self._in_flight.values())))
+        return all(batch.is_poison_alone() for batch in chain(self._queue, self._in_flight.values()))
 
     def is_quiet(self, steady_seconds: float) -> bool:
         """No request is under way, and none that ended unknown can still be inserting."""
-        uncertain = (*self._queue, *self._cooling)
-        return not self._in_flight and all(batch.cool_at <= steady_seconds for batch in uncertain)
+        return not self._in_flight and not self._queue.is_inserting(steady_seconds)
 
     def next_due(self) -> float:
         """When there is something to send again, in steady seconds."""
         if len(self._in_flight) >= self.gate.limit():
             return float("inf")  # the next answer says more
-        queued = min((batch.not_before for batch in self._queue), default=float("inf"))
-        sendable = min(queued, self._buffer.next_due(), self.refusals.next_due())
-        if self.gate.paused == MASS_REFUSAL and (self.refusals or len(self._buffer)):
+        sendable = min(self._queue.next_due(), self._buffer.next_due(), self.refusals.next_due())
+        if self.refusals.in_doubt and (self.refusals or len(self._buffer)):
             sendable = self.gate.opens_at  # anything may be a probe
         return max(sendable, self.gate.opens_at)
 
     def next_verdict_at(self) -> float:
         """When `verdicts` knows more by itself: no earlier try can insert a released event, or somebody may leave."""
-        return min([self._wishes.next_due(), *(batch.cool_at for batch in self._cooling)])
+        return min(self._wishes.next_due(), self._queue.next_freed_at())
 
     # Choosing
+
+    def _choose(self, now: Now, *, draining: bool) -> Batch | None:
+        if self.refusals.in_doubt:
+            return self._probe(now)
+        if self.gate.failures >= LONE_PROBES_AFTER_FAILURES:
+            return self._probe_alone(now) or self._pick(now, draining=draining)
+        return self._pick(now, draining=draining)
 
     def _pick(self, now: Now, *, draining: bool) -> Batch | None:
         """Batches to be tried again, new ones and refused events take turns, so that none starves the others."""
@@ -176,12 +178,7 @@ class Dispatch:
         return self.refusals.take_due(now.steady_seconds)
 
     def _queued(self, now: Now, draining: bool) -> Batch | None:
-        for _ in range(len(self._queue)):
-            batch = self._queue.popleft()
-            if batch.not_before <= now.steady_seconds:
-                return batch
-            self._queue.append(batch)
-        return None
+        return self._queue.take(now.steady_seconds)
 
     def _fresh(self, now: Now, draining: bool) -> Batch | None:
         trigger = self._buffer.due(now.steady_seconds, draining=draining)
@@ -204,82 +201,89 @@ class Dispatch:
         other = take_unlike(known, self._queue, self._buffer, self._new_name, now.steady_seconds)
         return other or self.refusals.take_probe()
 
+    def _probe_alone(self, now: Now) -> Batch | None:
+        """A single event of the batch whose turn it is; all of it once there are enough of them."""
+        batch = self._queue.take(now.steady_seconds)
+        if batch is None or len(batch.events) == 1 or self._queue.count_single() >= LONE_PROBES:
+            return batch
+        self._queue.put(batch.part(self._new_name(), batch.events[1:]), now.steady_seconds)
+        return self._alone(batch, 0)
+
     # Judging
 
     def _accepted(self, batch: Batch, outcome: Accepted, now: Now) -> None:
-        was_mass = self.gate.paused == MASS_REFUSAL
-        self.gate.accepted(batch.started_at, now.steady_seconds)
+        is_well = self.gate.accepted(batch.started_at, now.steady_seconds)
         self.refusals.accepted(batch.events, batch.started_at)
         self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
         self._wishes.forget(batch.events)
-        if was_mass:
-            for waiting in self.refusals.take_all():
-                self._requeue(waiting, now.steady_seconds)
-        self._park_refused()
+        if self.refusals.in_doubt and is_well:
+            self._try_again(self.refusals.take_all(), now.steady_seconds)
+        self._judge(now.steady_seconds, once_refused=batch.refused_as in ("rejected", "too_large"))
 
     def _park_wished(self, steady_seconds: float) -> int:
         found = self._wishes.take_waiting(self._buffer, self._queue, self.refusals, steady_seconds)
-        self._queue = deque(batch for batch in self._queue if batch.events)
+        self._queue.drop_empty()
         self._verdicts.parked.extend(found)
         return len(found)
 
-    def _park_refused(self) -> None:
-        for refusal in self.refusals.take_parkable():
-            self._verdicts.parked.append(Parked(refusal.event, refusal.reason, refusal.detail))
+    def _judge(self, steady_seconds: float, *, once_refused: bool = False) -> None:
+        judgement = self.refusals.judge(once_refused=once_refused)
+        self._try_again(judgement.again, steady_seconds)
+        self._verdicts.parked += [Parked(one.event, one.reason, one.detail) for one in judgement.parkable]
+
+    def _try_again(self, batches: Sequence[Batch], steady_seconds: float) -> None:
+        for batch in batches:
+            self._queue.put(batch, steady_seconds)
 
     def _refused(
         self, batch: Batch, named: Mapping[int, str], detail: str, reason: Reason, steady_seconds: float
     ) -> None:
         if named:
             for index, why in named.items():
-                culprit = batch.part(self._new_name(), [batch.events[index]])
-                self._refuse_one(culprit, reason, why or detail, steady_seconds)
+                self._refuse_one(self._alone(batch, index), reason, why or detail, steady_seconds)
             rest = [event for index, event in enumerate(batch.events) if index not in named]
             if rest:
-                self._requeue(batch.part(self._new_name(), rest), steady_seconds, first=True)
+                self._queue.put(batch.part(self._new_name(), rest), steady_seconds, first=True)
         elif len(batch.events) > 1:
-            self._halve(batch, steady_seconds)
+            self._queue.put_halves(batch, steady_seconds)
         else:
             self._refuse_one(batch, reason, detail, steady_seconds)
-        self._judge_refusals(detail, steady_seconds)
+        self._judge_refusals(detail, batch.started_at, steady_seconds)
 
-    def _judge_refusals(self, detail: str, steady_seconds: float) -> None:
-        if self.gate.paused == MASS_REFUSAL or self.refusals.is_mass():
-            self.gate.pause(MASS_REFUSAL, detail, steady_seconds)
+    def _alone(self, batch: Batch, index: int) -> Batch:
+        return batch if len(batch.events) == 1 else batch.part(self._new_name(), [batch.events[index]])
+
+    def _judge_refusals(self, detail: str, started_at: float, steady_seconds: float) -> None:
+        if self.refusals.is_mass():
+            self.refusals.in_doubt = True
+        if self.refusals.in_doubt:
+            self.gate.pause(MASS_REFUSAL, detail, started_at, steady_seconds)
         else:
-            self._park_refused()
+            self._judge(steady_seconds)
 
     def _refuse_one(self, batch: Batch, reason: Reason, detail: str, steady_seconds: float) -> None:
         if batch.events[0].epoch in self._live:
             self.refusals.add(batch, reason, detail, steady_seconds)
         else:
-            self._requeue(batch, steady_seconds)
+            self._queue.put(batch, steady_seconds)
 
     def _too_large(self, batch: Batch, steady_seconds: float) -> None:
         """A single event is treated as any refused one: somebody on the way may have become too narrow for all."""
         if len(batch.events) > 1:
             self._body_limit = max(MIN_BODY_BYTES, min(self._body_limit, batch.body_bytes() / 2))
-            self._halve(batch, steady_seconds)
+            self._queue.put_halves(batch, steady_seconds)
         else:
             detail = f"{batch.body_bytes()} bytes are too large"
             self._refuse_one(batch, "too_large", detail, steady_seconds)
-            self._judge_refusals(detail, steady_seconds)
-
-    def _halve(self, batch: Batch, steady_seconds: float) -> None:
-        middle = len(batch.events) // 2
-        for half in (batch.events[middle:], batch.events[:middle]):
-            self._requeue(batch.part(self._new_name(), half), steady_seconds, first=True)
+            self._judge_refusals(detail, batch.started_at, steady_seconds)
 
     def _failed(self, batch: Batch, outcome: TryAgain, steady_seconds: float) -> None:
         """The batch is tried again; one that fails alone is split until the event to blame stands alone."""
-        batch.failures += 1
-        if batch.first_failed_at is None:
-            batch.first_failed_at = steady_seconds
-        is_poison = self._is_poison(batch)
-        if not is_poison or outcome.retry_after_seconds is not None:
+        self._count_failure(batch)
+        if not batch.is_poison or outcome.retry_after_seconds is not None:
             self.gate.failed(outcome.detail, outcome.retry_after_seconds, batch.started_at, steady_seconds)
-        is_split = is_poison and len(batch.events) > 1
+        is_split = batch.is_poison and len(batch.events) > 1
         wait = retry_seconds(
             1 if is_split else batch.failures,
             self._chance,
@@ -293,27 +297,17 @@ class Dispatch:
                 event.unknown = True
         if is_split:
             batch.failures = POISON_FAILURES - 1  # one more is enough to split the half with the event to blame
-            self._halve(batch, steady_seconds)
+            self._queue.put_halves(batch, steady_seconds)
         else:
-            self._requeue(batch, steady_seconds)
+            self._queue.put(batch, steady_seconds)
 
-    def _is_poison(self, batch: Batch) -> bool:
-        """It has failed again and again, and others were accepted meanwhile: the provider is well."""
-        first = batch.first_failed_at
-        return batch.failures >= POISON_FAILURES and first is not None and self.refusals.has_accepted_since(first)
+    def _count_failure(self, batch: Batch) -> None:
+        """It is poison if others were accepted since its try before this one: the provider is well.
 
-    def _is_poison_alone(self, batch: Batch) -> bool:
-        return len(batch.events) == 1 and self._is_poison(batch)
-
-    def _requeue(self, batch: Batch, steady_seconds: float, *, first: bool = False) -> None:
-        """Back into the queue, without the events whose assignment is over."""
-        kept = [event for event in batch.events if event.epoch in self._live]
-        if len(kept) < len(batch.events):
-            gone = [event for event in batch.events if event.epoch not in self._live]
-            if batch.cool_at > steady_seconds:
-                self._cooling.append(batch.part(self._new_name(), gone))
-            else:
-                self._verdicts.freed.extend(gone)
-            batch.events = kept
-        if kept:
-            self._queue.appendleft(batch) if first else self._queue.append(batch)
+        What was poison stays it while nothing else fails, though there may be nothing else to be accepted.
+        """
+        others_accepted = batch.failed_try_at is not None and self.refusals.has_accepted_since(batch.failed_try_at)
+        batch.failures += 1
+        batch.failed_try_at = batch.started_at
+        stays_poison = batch.is_poison and not self.gate.failures
+        batch.is_poison = batch.failures >= POISON_FAILURES and (others_accepted or stays_poison)

@@ -4,17 +4,17 @@ A producer of nothing but bad events fills buffer and queue with thousands of th
 events of others would wait for as many probes.
 """
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import Buffer
 from meter.pipeline.event import UsageEvent
+from meter.pipeline.queue import BatchQueue
 
 
 def take_unlike(
     refused: Iterable[UsageEvent],
-    queue: deque[Batch],
+    queue: BatchQueue,
     buffer: Buffer,
     new_name: Callable[[], str],
     steady_seconds: float,
@@ -27,13 +27,7 @@ def take_unlike(
     group, index = found
     if group == len(ready):
         return Batch(new_name(), [buffer.take_at(index)], "age")
-    batch = ready[group]
-    queue.remove(batch)
-    rest = [*batch.events[:index], *batch.events[index + 1 :]]
-    if not rest:
-        return batch
-    queue.appendleft(batch.part(new_name(), rest))
-    return batch.part(new_name(), [batch.events[index]])
+    return queue.take_event(ready[group], index)
 
 
 def _find(groups: Sequence[Collection[UsageEvent]], refused: Iterable[UsageEvent]) -> tuple[int, int] | None:

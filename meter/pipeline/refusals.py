@@ -3,6 +3,9 @@
 A refused event is parked only after another event was accepted in a request that started after its refusal:
 then the provider is well and the event is not. When most events are refused, the provider is not well
 (a schema bug, another environment): nothing is parked, billing pauses and single events probe it.
+
+Where that rule sees too little (one customer, many answers before), the acceptance may mean that the provider was
+mended: if it is of an event that had been refused, or if very many would be parked by it, they are tried once more.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +16,10 @@ from meter.pipeline.batch import Batch
 from meter.pipeline.event import UsageEvent
 
 RECENT_EVENTS = 200
+DOUBTFUL_EVENTS = 10
+"""So many are not parked at once without a second try."""
+PROBE_SECONDS = 30.0
+"""While nothing is accepted or refused, one of those that wait asks this often whether the provider was mended."""
 Reason = Literal["rejected", "too_large", "unknown_customer"]
 
 
@@ -32,12 +39,25 @@ class Refusal(NamedTuple):
         return self.batch.events[0]
 
 
+class Judgement(NamedTuple):
+    """What an acceptance tells about those that wait."""
+
+    parkable: list[Refusal]
+    """Their own fault."""
+    again: list[Batch]
+    """To be tried once more first."""
+
+
 class Refusals:
     """What waits because it was refused, and the last answers for distinct events."""
 
     def __init__(self, unknown_customer_wait_seconds: float) -> None:
         self._wait_seconds = unknown_customer_wait_seconds
         self._waiting: dict[str, Refusal] = {}
+        self.in_doubt = False
+        """Most events were refused, and the provider has not been well since: until `take_all`."""
+        self._probe_at = float("inf")
+        self._untimed: dict[str, None] = {}  # keys of those that no timer tries again, by their last try
         self._timed: list[tuple[float, str]] = []  # (retry_at, key), the earliest first; also of some that are gone
         self._accepted_from = float("-inf")  # the latest start of a request in which an event was accepted
         self._judged_from: float | None = None  # up to there everything that waits was judged
@@ -56,6 +76,9 @@ class Refusals:
             retry_at = steady_seconds + self._retry_seconds(steady_seconds - first_at)
             heappush(self._timed, (retry_at, event.key))
             self._judged_from = None
+        else:
+            self._probe_at = steady_seconds + PROBE_SECONDS
+            self._untimed[event.key] = None
         self._waiting[event.key] = Refusal(batch, reason, detail, steady_seconds, first_at, retry_at)
         self._remember(event.key, event.customer)
 
@@ -77,23 +100,32 @@ class Refusals:
         refused = [customer for customer in self._recent.values() if customer is not None]
         return len(refused) * 2 > len(self._recent) and len(set(refused)) > 1
 
-    def take_parkable(self) -> list[Refusal]:
-        """Refusals that are the event's own fault: another one was accepted in a request started after them.
+    def judge(self, *, once_refused: bool = False) -> Judgement:
+        """Removes those whose refusal is judged by the last acceptance: of an event that was `once_refused`, or not.
 
-        A customer that stays unknown for the whole wait was refused again and again meanwhile; for it an
-        acceptance after the first refusal is enough.
+        It was started after their refusal. A customer that stays unknown for the whole wait was refused again and
+        again meanwhile; for it an acceptance after the first refusal is enough.
         """
-        if self._judged_from == self._accepted_from:  # thousands may wait, and nobody was accepted since
-            return []
+        if self.in_doubt or self._judged_from == self._accepted_from:  # thousands may wait, nobody was accepted since
+            return Judgement([], [])
         self._judged_from = self._accepted_from
-        parkable = [refusal for refusal in self._waiting.values() if self._is_parkable(refusal)]
-        for refusal in parkable:
-            self._drop(refusal.event.key)
-        return parkable
+        judged = [self._drop(one.event.key) for one in self.waiting() if self._is_judged(one)]
+        doubtful = [one.batch for one in judged if one.reason != "unknown_customer" and not one.batch.had_second_try]
+        if not once_refused and len(doubtful) < DOUBTFUL_EVENTS:
+            return Judgement(judged, [])
+        for batch in doubtful:
+            batch.had_second_try = True
+        again = set(map(id, doubtful))
+        return Judgement([one for one in judged if id(one.batch) not in again], doubtful)
 
     def take_due(self, steady_seconds: float) -> Batch | None:
         """An event that is to be tried again by now."""
-        return self._drop(self._timed[0][1]).batch if self.next_due() <= steady_seconds else None
+        if self._next_timed() <= steady_seconds:
+            return self._drop(self._timed[0][1]).batch
+        if self._next_probe() <= steady_seconds:
+            self._probe_at = steady_seconds + PROBE_SECONDS
+            return self._drop(next(iter(self._untimed))).batch
+        return None
 
     def take_probe(self) -> Batch | None:
         """The event that has waited longest since its last try."""
@@ -105,7 +137,10 @@ class Refusals:
         batches = [refusal.batch for refusal in self._waiting.values()]
         for batch in batches:
             batch.first_refused_at = None
+            batch.had_second_try = True
         self._waiting.clear()
+        self._untimed.clear()
+        self.in_doubt = False
         self._recent = {key: None for key, customer in self._recent.items() if customer is None}
         return batches
 
@@ -127,6 +162,12 @@ class Refusals:
 
     def next_due(self) -> float:
         """When the next event is to be tried again."""
+        return min(self._next_timed(), self._next_probe())
+
+    def _next_probe(self) -> float:
+        return self._probe_at if self._untimed and not self.in_doubt else float("inf")
+
+    def _next_timed(self) -> float:
         while self._timed:
             retry_at, key = self._timed[0]
             refusal = self._waiting.get(key)
@@ -140,13 +181,14 @@ class Refusals:
         step = min(max(1.0, waited_seconds), 30.0)
         return min(step, max(0.1, left)) if left > 0 else step
 
-    def _is_parkable(self, refusal: Refusal) -> bool:
+    def _is_judged(self, refusal: Refusal) -> bool:
         if refusal.reason != "unknown_customer":
             return refusal.refused_at < self._accepted_from
         waited = refusal.refused_at - refusal.first_at >= self._wait_seconds
         return waited and refusal.first_at < self._accepted_from
 
     def _drop(self, key: str) -> Refusal:
+        self._untimed.pop(key, None)
         return self._waiting.pop(key)
 
     def _remember(self, key: str, refused_customer: str | None) -> None:

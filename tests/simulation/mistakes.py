@@ -108,7 +108,7 @@ MUTATIONS = (
     ),
     _one(
         "a key is free at once after an unknown outcome",
-        "dispatch.py",
+        "queue.py",
         "if batch.cool_at > steady_seconds:",
         "if False:",
     ),
@@ -145,9 +145,9 @@ MUTATIONS = (
     _one(
         "a retry is mixed with new events",
         "dispatch.py",
-        "            if batch.not_before <= now.steady_seconds:\n",
-        "            if batch.not_before <= now.steady_seconds:\n"
-        "                batch.events += self._buffer.take(1) if len(self._buffer) else []\n",
+        "            if batch.events:\n",
+        "            batch.events += self._buffer.take(1) if batch.failures and len(self._buffer) else []\n"
+        "            if batch.events:\n",
     ),
     _one("other people's receipts count", "machine.py", "if receipt.owner == self._options.owner:", "if True:"),
     _one(
@@ -165,7 +165,7 @@ MUTATIONS = (
     _one(
         "a hand-over does not wait for late inserts",
         "dispatch.py",
-        "return not self._in_flight and all(batch.cool_at <= steady_seconds for batch in uncertain)",
+        "return not self._in_flight and not self._queue.is_inserting(steady_seconds)",
         "return not self._in_flight",
     ),
     _one(
@@ -233,8 +233,8 @@ MUTATIONS = (
     _one(
         "nobody is woken for what an operator has told to leave",
         "dispatch.py",
-        "return min([self._wishes.next_due(), *",
-        "return min([float('inf'), *",
+        "return min(self._wishes.next_due(), ",
+        "return min(float('inf'), ",
     ),
     _one(
         "nothing is paused at the bound",

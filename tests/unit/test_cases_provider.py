@@ -80,13 +80,65 @@ def test_p4_a_providers_schema_bug_parks_nothing() -> None:
     assert driver.position() == 12
 
 
+def refuse_all(driver: Driver, seconds: int) -> None:
+    """The provider refuses every event by name for so long, twice a second."""
+    for _ in range(2 * seconds):
+        while driver.sends:
+            driver.answer(Rejected(dict.fromkeys(range(len(driver.sends[0].events)), "schema"), "validation failed"))
+        driver.pass_time(0.5)
+
+
+def accept_all(driver: Driver, seconds: int) -> None:
+    """The provider accepts every event for so long."""
+    for _ in range(2 * seconds):
+        driver.bill()
+        driver.pass_time(0.5)
+
+
+def test_p4_a_page_of_a_gateway_in_between_parks_nothing_either() -> None:
+    """While the provider deploys what mends it, somebody else answers: most events were refused all the same."""
+    driver = Driver(0)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(12)))
+    refuse_all(driver, 20)
+    while not driver.sends:
+        driver.pass_time(0.5)
+    driver.answer(Refused(Refusal.WRONG_ADDRESS, "404"))
+    assert driver.machine.gate.paused == "wrong_address"
+    accept_all(driver, 60)
+    assert driver.ends() == {"consumed": 12, "accepted": 12}
+
+
+def test_p4_a_schema_bug_that_only_one_customer_meets_parks_nothing() -> None:
+    """All events of a partition may be one customer's; full of refused ones, it still finds out that all is well."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 120))
+    refuse_all(driver, 60)
+    assert (driver.actions.paused, driver.machine.gate.state()) == ({0}, "ok")
+    accept_all(driver, 60)
+    assert driver.ends() == {"consumed": 120, "accepted": 120}
+
+
+def test_p4_a_schema_bug_after_much_that_was_accepted_parks_nothing() -> None:
+    """Refused are fewer than were accepted before: no mass, but too many at once to be their own fault."""
+    driver = Driver(0, max_held_events=1000)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(210)))
+    accept_all(driver, 10)
+    driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(210, 300)))
+    refuse_all(driver, 10)
+    assert driver.machine.gate.state() == "ok"
+    driver.feed(0, record(300, "new"))
+    accept_all(driver, 20)
+    assert driver.ends() == {"consumed": 301, "accepted": 301}
+
+
 def test_p6_on_a_quiet_topic_a_bad_event_waits_for_another_to_be_accepted() -> None:
     """Not parked before, and billing is not paused meanwhile."""
     driver = Driver(0)
     driver.feed(0, record(0, "bad"))
-    flush(driver)
-    driver.answer(REJECTED)
-    driver.pass_time(120.0)
+    for _ in range(100):
+        driver.pass_time(1.0)
+        while driver.sends:
+            driver.answer(REJECTED)
     assert (driver.kept.dead, driver.machine.gate.state()) == ([], "ok")
     driver.feed(0, record(1, "good"))
     flush(driver)

@@ -31,7 +31,7 @@ def test_a_long_outage_neither_overflows_nor_probes_ever_more_rarely() -> None:
         one.failed("502", None, 99.0, 100.0)
     assert one.opens_at <= 130.0
     for _ in range(10_000):
-        one.pause("unauthorized", "bad key", 200.0)
+        one.pause("unauthorized", "bad key", 200.0, 200.0)
     assert one.opens_at <= 200.25 + PROBE_LIMIT_SECONDS
 
 
@@ -50,23 +50,33 @@ def test_an_earlier_answer_does_not_shorten_a_later_wait() -> None:
     assert one.opens_at == 160.0
 
 
-def test_a_pause_is_news_once() -> None:
-    """The log says it once; probes that fail the same way repeat nothing."""
+def test_while_paused_single_requests_probe() -> None:
+    """The reason is the last one that was told."""
     one = gate()
-    assert one.pause("unauthorized", "bad key", 0.0)
-    assert not one.pause("unauthorized", "bad key", 1.0)
-    assert one.pause("forbidden", "no", 2.0)
-    assert (one.state(), one.limit()) == ("paused", 1)
+    one.pause("unauthorized", "bad key", 0.0, 0.0)
+    one.pause("forbidden", "no", 2.0, 2.0)
+    assert (one.state(), one.limit(), one.paused) == ("paused", 1, "forbidden")
+
+
+def test_answers_to_requests_from_before_the_trouble_do_not_end_it() -> None:
+    """Retry-After and a pause hold, whatever was under way when they began: it was started before."""
+    one = gate()
+    one.failed("429", 60.0, 9.0, 10.0)
+    assert not one.accepted(9.5, 10.5)
+    one.understood(9.5)
+    assert (one.opens_at, one.state()) == (70.0, "retrying")
+    assert one.accepted(70.0, 70.1)
+    assert (one.opens_at, one.state()) == (0.0, "ok")
 
 
 def test_an_answer_about_events_ends_any_pause_but_that_for_mass_refusal() -> None:
     """A provider that judges events is there and knows us; whether it is well only an acceptance shows."""
     one = gate()
-    one.pause("unauthorized", "bad key", 0.0)
-    one.understood()
+    one.pause("unauthorized", "bad key", 0.0, 0.0)
+    one.understood(0.5)
     assert one.state() == "ok"
-    one.pause(MASS_REFUSAL, "validation failed", 0.0)
-    one.understood()
+    one.pause(MASS_REFUSAL, "validation failed", 0.0, 0.0)
+    one.understood(0.5)
     assert one.state() == "paused"
     one.accepted(1.0, 1.1)
     assert one.state() == "ok"

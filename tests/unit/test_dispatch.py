@@ -3,6 +3,7 @@
 import math
 
 from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.dispatch import LONE_PROBES, LONE_PROBES_AFTER_FAILURES
 from meter.pipeline.outcome import NotSent, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, Least, accepted, keys, record, records
 
@@ -67,8 +68,9 @@ def test_probes_rotate_over_the_batches_that_wait() -> None:
     for _ in range(9):
         driver.pass_time(40.0)
         assert len(driver.sends) == 1
-        probes.append(keys(driver.answer(BUSY))[0])
-    assert all(set(probes[first : first + 3]) == {"k0", "k3", "k6"} for first in range(0, 9, 3))
+        probes.append(int(keys(driver.answer(BUSY))[0].removeprefix("k")))
+    assert {probe // 3 for probe in probes[:3]} == {0, 1, 2}
+    assert all(sum(probe // 3 == batch for probe in probes) >= 2 for batch in range(3))
 
 
 def test_a_refused_address_or_key_makes_everything_wait() -> None:
@@ -317,13 +319,59 @@ def test_a_batch_that_fails_while_others_succeed_is_split_until_the_event_to_bla
     assert requests >= 5 + 3
 
 
-def test_a_batch_that_fails_while_everything_fails_is_not_split() -> None:
-    """That is an outage: the breaker probes, and batches stay as they are."""
-    driver = Driver(0, batch=BatchLimits(8, 100_000, 0.1))
-    driver.feed(0, *records(0, 8))
-    for _ in range(20):
-        driver.pass_time(40.0)
-        assert [len(batch.events) for batch in driver.sends] == [8]
+def test_in_an_outage_only_a_few_single_events_leave_their_batches() -> None:
+    """They probe, since each batch may have an event in it on which the provider fails; the rest stays as it is."""
+    driver = Driver(0, batch=BatchLimits(100, 100_000, 0.1), max_held_events=100)
+    driver.feed(0, *records(0, 100))
+    sizes = []
+    for _ in range(5 + LONE_PROBES * LONE_PROBES):
+        driver.seconds += 40.0
+        driver.pass_time(0.1)
+        (batch,) = driver.sends
+        sizes.append(len(batch.events))
         driver.answer(BUSY)
+    assert sizes[:LONE_PROBES_AFTER_FAILURES] == [100] * LONE_PROBES_AFTER_FAILURES
+    assert set(sizes[LONE_PROBES_AFTER_FAILURES:]) == {1, 100 - LONE_PROBES}
     assert driver.machine.poison() == []
     assert driver.machine.gate.state() == "retrying"
+
+
+def test_an_outage_after_a_success_blames_no_event() -> None:
+    """The provider was well after the batch's first failure, but not since: nothing is split, nothing named."""
+    driver = Driver(0, batch=BatchLimits(50, 100_000, 1.0), max_held_events=1000)
+    driver.feed(0, *records(0, 50))
+    driver.answer(BUSY)
+    driver.feed(0, *records(50, 100))
+    driver.pass_time(1.0)
+    while not driver.machine.counts.accepted:
+        driver.answer(None if keys(driver.sends[0])[0] == "k50" else BUSY)
+        driver.write()
+        driver.pass_time(1.0)
+    requests = 0
+    for _ in range(600):
+        while driver.sends:
+            driver.answer(BUSY)
+            requests += 1
+        driver.pass_time(1.0)
+    assert driver.machine.poison() == []
+    assert requests < 100
+
+
+def test_events_on_which_every_batch_fails_do_not_stop_the_others() -> None:
+    """One customer's data are broken at the provider, and each batch has an event of his: single ones get through."""
+    driver = Driver(0, batch=BatchLimits(20, 100_000, 0.1), max_held_events=400)
+    driver.feed(0, *(record(at, customerRef="broken" if at % 10 == 3 else "cus_1") for at in range(200)))
+    for _ in range(1000):
+        for _ in range(len(driver.sends)):
+            is_broken = any(one.customer == "broken" for one in driver.sends[0].events)
+            driver.answer(TIMEOUT if is_broken else None)
+        driver.write()
+        driver.pass_time(5.0)
+        if driver.machine.counts.accepted == 180:
+            break
+    assert driver.ends() == {"consumed": 200, "accepted": 180, "held": 20}
+    for _ in range(100):
+        while driver.sends:
+            driver.answer(TIMEOUT)
+        driver.pass_time(10.0)
+    assert {event.customer for event in driver.machine.poison()} <= {"broken"}

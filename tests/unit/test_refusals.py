@@ -3,7 +3,7 @@
 import math
 
 from meter.pipeline.event import UsageEvent
-from meter.pipeline.refusals import RECENT_EVENTS, Refusals
+from meter.pipeline.refusals import DOUBTFUL_EVENTS, PROBE_SECONDS, RECENT_EVENTS, Refusals
 from tests.builders import batch, event
 
 
@@ -16,7 +16,7 @@ def reject(refused: Refusals, one: UsageEvent, at: float) -> None:
 
 
 def parked(refused: Refusals) -> list[str]:
-    return [refusal.event.key for refusal in refused.take_parkable()]
+    return [refusal.event.key for refusal in refused.judge().parkable]
 
 
 def test_a_refused_event_is_parked_only_after_a_later_request_was_accepted() -> None:
@@ -83,14 +83,41 @@ def test_an_unknown_customer_is_tried_on_until_there_is_evidence() -> None:
         assert refused.take_due(refused.next_due()) is one
 
 
-def test_a_rejected_event_is_not_tried_again_by_itself() -> None:
-    """Only as a probe, or when the provider has recovered."""
+def test_while_nothing_is_accepted_or_refused_one_event_asks_now_and_then() -> None:
+    """Nothing else may be left that could be accepted, when everything that is held was refused."""
     refused = refusals()
-    reject(refused, event("bad"), at=1.0)
-    assert refused.next_due() == math.inf
-    assert refused.take_due(1e9) is None
-    assert refused.take_probe() is not None
-    assert refused.take_probe() is None
+    for number in range(3):
+        reject(refused, event(f"bad{number}"), at=float(number))
+    assert refused.take_due(2.0 + PROBE_SECONDS - 0.1) is None
+    asking = refused.take_due(2.0 + PROBE_SECONDS)
+    assert asking is not None
+    assert [one.key for one in asking.events] == ["bad0"]
+    assert refused.take_due(2.0 + PROBE_SECONDS) is None
+    assert refused.next_due() == 2.0 + 2 * PROBE_SECONDS
+
+
+def test_many_are_not_parked_at_once_without_a_second_try() -> None:
+    """That one event was accepted may mean that the provider was mended; what is refused again has itself to blame."""
+    refused = refusals()
+    for number in range(DOUBTFUL_EVENTS):
+        reject(refused, event(f"k{number}"), at=1.0)
+    refused.accepted([event("new")], started_at=2.0)
+    judgement = refused.judge()
+    assert (judgement.parkable, len(judgement.again), len(refused)) == ([], DOUBTFUL_EVENTS, 0)
+    for again in judgement.again:
+        refused.add(again, "rejected", "validation failed", 3.0)
+    refused.accepted([event("newer")], started_at=4.0)
+    assert len(parked(refused)) == DOUBTFUL_EVENTS
+
+
+def test_when_a_refused_event_is_accepted_the_others_are_tried_again() -> None:
+    """Nobody changed the event, so it was the provider that had refused it wrongly."""
+    refused = refusals()
+    reject(refused, event("k1"), at=1.0)
+    refused.accepted([event("k0")], started_at=2.0)
+    judgement = refused.judge(once_refused=True)
+    assert [one.events[0].key for one in judgement.again] == ["k1"]
+    assert judgement.parkable == []
 
 
 def test_after_a_mass_refusal_everything_is_tried_again() -> None:
@@ -104,6 +131,17 @@ def test_after_a_mass_refusal_everything_is_tried_again() -> None:
     assert all(one.first_refused_at is None for one in batches)
     assert not refused.is_mass()
     assert parked(refused) == []
+
+
+def test_while_the_provider_is_in_doubt_nothing_is_judged() -> None:
+    """An acceptance from before the doubt says nothing; the one that ends it gives all of them another try."""
+    refused = refusals()
+    reject(refused, event("k0"), at=1.0)
+    refused.in_doubt = True
+    refused.accepted([event("old")], started_at=2.0)
+    assert parked(refused) == []
+    refused.take_all()
+    assert not refused.in_doubt
 
 
 def test_events_of_an_assignment_that_is_over_are_given_back() -> None:
