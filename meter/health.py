@@ -66,7 +66,7 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
     """Why this replica is not ready, one line each, `name: sentence`; empty when it is."""
     found = _kafka_reasons(facts) + _billing_reasons(facts)
     if facts.blocked:
-        found.append(f"partition_blocked: an event without an end blocks {_named(facts.blocked)}")
+        found.append(f"partition_blocked: an event that does not end blocks {_named(facts.blocked)}")
     if facts.draining:
         found.append("draining: the process is stopping")
     if is_stuck(facts, stuck_after_seconds):
@@ -121,7 +121,7 @@ def _kafka_reasons(facts: Facts) -> list[str]:
         found.append(f"window_filling: receipts are being read for {_named(facts.filling)}{trouble}")
     if facts.taking_over_seconds > 0:
         wait = f"nothing is sent for {facts.taking_over_seconds:.0f} s"
-        found.append(f"taking_over: {wait}: who had these partitions may still be sending")
+        found.append(f"taking_over: {wait}: the previous owner of these partitions may still be sending")
     if facts.waiting_to_write is not None:
         found.append(f"kafka_write: {facts.waiting_to_write}")
     return found
@@ -129,7 +129,7 @@ def _kafka_reasons(facts: Facts) -> list[str]:
 
 def _billing_reasons(facts: Facts) -> list[str]:
     if facts.billing_paused is not None:
-        sentence = facts.billing_trouble or "nothing is sent until somebody mends it"
+        sentence = facts.billing_trouble or "nothing is sent until this is fixed"
         return [f"billing_paused: {facts.billing_paused}: {sentence}"]
     if facts.billing_failing_seconds > _UNREACHABLE_AFTER_SECONDS:
         return [f"billing_unreachable: for {facts.billing_failing_seconds:.0f} s: {facts.billing_trouble}"]

@@ -60,25 +60,25 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self.batch_events = self._histogram("meter_batch_events", "Events in a batch", _BATCH_EVENTS)
         self.flush_seconds = self._histogram(
-            "meter_flush_seconds", "One bulk request to the provider, from its start to its outcome", _FLUSH_SECONDS
+            "meter_flush_seconds", "Duration of a bulk request to the provider", _FLUSH_SECONDS
         )
         self._limits_answer_seconds = self._histogram(
-            "meter_limits_answer_seconds", "Time to answer one limits question", _ANSWER_SECONDS
+            "meter_limits_answer_seconds", "Time to answer a limits request", _ANSWER_SECONDS
         )
         self._requests = Counter(
             "meter_billing_requests_total",
-            "Requests to the provider by what they were for and how they ended",
+            "Requests to the provider, by operation and outcome",
             ("operation", "outcome"),
             registry=self._registry,
         )
         self._answers = Counter(
-            "meter_limits_answers_total", "Limits answers by where they came from", ("source",), registry=self._registry
+            "meter_limits_answers_total", "Limits answers, by source", ("source",), registry=self._registry
         )
         self._paused = Gauge(
-            "meter_billing_paused", "1 while nothing is sent, for this reason", ("reason",), registry=self._registry
+            "meter_billing_paused", "1 while billing is paused for this reason", ("reason",), registry=self._registry
         )
         self._pause_reasons: set[str] = set()
-        build = Gauge("meter_build_info", "Always 1; the version that runs", ("version",), registry=self._registry)
+        build = Gauge("meter_build_info", "Always 1; the running version", ("version",), registry=self._registry)
         build.labels(version).set(1)
         self._start_at_zero()
         ProcessCollector(registry=self._registry)
@@ -134,24 +134,26 @@ class _AtScrape(Collector):
 
 
 def _counted(counts: Counts) -> Iterable[Metric]:
-    yield CounterMetricFamily("meter_events_consumed", "Events taken from the topic", counts.consumed)
+    yield CounterMetricFamily("meter_events_consumed", "Events read from the topic", counts.consumed)
     yield CounterMetricFamily("meter_events_accepted", "Ended: accepted by the provider", counts.accepted)
-    yield CounterMetricFamily("meter_events_duplicate", "Ended: accepted before under the same id", counts.duplicate)
+    yield CounterMetricFamily(
+        "meter_events_duplicate", "Ended: another event with the same id was accepted before", counts.duplicate
+    )
     yield _labelled("meter_events_dead_lettered", "Ended: kept in the dead letters", "reason", counts.dead_lettered)
-    yield CounterMetricFamily("meter_events_released", "Handed back unended with their partition", counts.released)
-    yield GaugeMetricFamily("meter_events_held", "Events without an end", counts.held)
+    yield CounterMetricFamily(
+        "meter_events_released", "Handed back with their partition before they ended", counts.released
+    )
+    yield GaugeMetricFamily("meter_events_held", "Events that have not ended yet", counts.held)
     yield _labelled(
         "meter_events_not_debited",
-        "Accepted, but the provider debited nothing and should have: no such customer, product or purchase",
+        "Accepted but not debited, by reason; duplicates and plans without credits are not counted",
         "reason",
         counts.not_debited,
     )
     yield CounterMetricFamily("meter_units_accepted", "Units of accepted events", counts.units_accepted)
     batches = dict.fromkeys(TRIGGERS, 0) | counts.batches
-    yield _labelled("meter_batches", "Batches by what made them due", "trigger", batches)
-    yield CounterMetricFamily(
-        "meter_lost_records", "Records out of retention before they were read", counts.lost_records
-    )
+    yield _labelled("meter_batches", "Batches, by what triggered them", "trigger", batches)
+    yield CounterMetricFamily("meter_lost_records", "Records that expired before they were read", counts.lost_records)
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
@@ -173,17 +175,17 @@ def _levels(readings: Readings) -> Iterable[Metric]:
             "meter_commit_age_seconds", "Since the last accepted commit", readings.commit_age_seconds
         )
     yield GaugeMetricFamily(
-        "meter_billing_in_flight_limit", "Requests that may be under way to the provider", readings.in_flight_limit
+        "meter_billing_in_flight_limit", "Requests to the provider that may be in flight now", readings.in_flight_limit
     )
     yield GaugeMetricFamily(
-        "meter_billing_poison_events", "Events that fail alone while others are accepted", readings.poison_events
+        "meter_billing_poison_events", "Events that fail on their own while others are accepted", readings.poison_events
     )
-    yield GaugeMetricFamily("meter_dedupe_ids", "Accepted ids remembered", readings.dedupe_ids)
+    yield GaugeMetricFamily("meter_dedupe_ids", "Accepted ids in the dedupe window", readings.dedupe_ids)
     if readings.dedupe_reach_seconds is not None:
         yield GaugeMetricFamily(
-            "meter_dedupe_reach_seconds", "How far back the remembered ids go", readings.dedupe_reach_seconds
+            "meter_dedupe_reach_seconds", "How far back the dedupe window reaches", readings.dedupe_reach_seconds
         )
     yield GaugeMetricFamily(
-        "meter_dedupe_filling", "Partitions that wait until their receipts are read", readings.windows_filling
+        "meter_dedupe_filling", "Partitions waiting for their receipts to be read", readings.windows_filling
     )
     yield GaugeMetricFamily("meter_limits_entries", "Snapshots in the limits cache", readings.limits_entries)

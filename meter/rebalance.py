@@ -114,7 +114,11 @@ class RebalanceListener:
         self.joined = self.was_joined = True
         self._changed()
         if wait_seconds:
-            log.info("take_over.waits", seconds=wait_seconds, why="who had these partitions may still be sending")
+            log.info(
+                "take_over.waits",
+                seconds=wait_seconds,
+                why="the previous owner of these partitions may still be sending",
+            )
         log.info("partitions.assigned", partitions={partition: start.offset for partition, start in starts.items()})
 
     async def leave(self) -> None:
@@ -139,7 +143,7 @@ class RebalanceListener:
         for partition, position in positions.items():
             beginning = bounds[partition].beginning
             if beginning <= position:
-                raise Unavailable(f"the log of partition {partition} no longer reaches {position}: it is another log")
+                raise Unavailable(f"partition {partition} no longer reaches offset {position}: the topic was recreated")
             try:
                 self._source.seek(partition, beginning)
             except Redelivered:
@@ -209,7 +213,7 @@ class RebalanceListener:
             held += f", the oldest {_age(self._clock.now().wall_seconds - oldest_at)} old"
         return (
             f"group {options.group_id} has no offsets on topic {options.topic}, which holds {held}: "
-            "say where to start with kafka.start_from, earliest (bill them all) or latest (only what comes from now on)"
+            "set kafka.start_from to earliest (bill them all) or latest (bill only what arrives from now on)"
         )
 
     # The window's tail
@@ -234,11 +238,11 @@ class RebalanceListener:
         window = self._machine.window
         log.info("window.filled", partition=partition, receipts=tail.receipts, ids=len(window))
         if tail.newer:
-            why = "a newer meter wrote them: the ids in them are left to the provider"
+            why = "written by a newer meter: copies of their ids are left to the provider"
             log.warning("window.newer_receipts", partition=partition, receipts=tail.newer, why=why)
         if window.is_full:
             reach = window.reach_seconds(self._clock.now().wall_seconds)
-            why = "dedupe.max_ids is reached: what is older than this is left to the provider"
+            why = "dedupe.max_ids is reached: copies of older ids are left to the provider"
             log.warning("window.limited", partition=partition, ids=len(window), reach_seconds=reach, why=why)
 
     async def _read_tail(self, partition: int) -> "_Tail":

@@ -45,7 +45,7 @@ class Verdict:
         self._not_alive = 0 if beat.alive else self._not_alive + 1
         self._last = beat
         if self._still >= self._still_looks:
-            return f"the loop has stood still for {self._still * LOOK_EVERY_SECONDS:.0f} s"
+            return f"the event loop has stood still for {self._still * LOOK_EVERY_SECONDS:.0f} s"
         if self._not_alive >= self._not_alive_looks:
             return "nothing moves, nobody knows why, and /healthz has said so for some time"
         return None

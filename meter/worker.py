@@ -212,11 +212,11 @@ class Worker:
         """
         now = self._clock.now().steady_seconds
         if self._machine.assignment.partitions() and self._machine.commits.refused_seconds(now) > UNCOMMITTED_SECONDS:
-            raise Unavailable(f"no commit was accepted for {UNCOMMITTED_SECONDS:.0f} s: the client is made anew")
+            raise Unavailable(f"no commit was accepted for {UNCOMMITTED_SECONDS:.0f} s: the client is recreated")
         stalled = self._stalls.look(self.behind(), self.ends, now)
         if stalled:
             self._observer.client_is_silent()
-            raise Silent(f"partitions {stalled} have records and none arrives: the client is made anew")
+            raise Silent(f"partitions {stalled} have records but none arrives: the client is recreated")
 
     def _name_poison(self) -> None:
         """Each once: an event that the provider never answers for, however often it is asked."""

@@ -208,7 +208,7 @@ class FakeSource:
             self._commits_under_way.discard(request)
             withdrawn = request.cancelled() or request.cancel()
         if withdrawn:
-            raise Redelivered("the group has rebalanced during the commit: the events come again")
+            raise Redelivered("the group rebalanced during the commit: the events will be delivered again")
         request.result()
 
     async def _commit(self, commits: Mapping[int, Committed]) -> None:
@@ -216,7 +216,7 @@ class FakeSource:
             self._reach()
             if self not in self._group.members or self._generation != self._group.generation:
                 self.rejoin()
-                raise Redelivered("not a member of the group: the events come again")
+                raise Redelivered("not a member of the group: the events will be delivered again")
             self._must_be_ours(commits)
             self._group.commits.update(commits)
 
@@ -330,7 +330,7 @@ class FakeSource:
     def _must_be_ours(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
             if partition not in self._positions:
-                raise Redelivered(f"partition {partition} is not ours any longer")
+                raise Redelivered(f"partition {partition} is no longer ours")
 
     def _reach(self) -> None:
         if self._cluster.down:

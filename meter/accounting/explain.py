@@ -52,7 +52,7 @@ class _Search:
         for place in list(self._records):
             await self._read_record(place, bounds)
         if not self._records:
-            raise CommandFailed(f"nothing that is kept tells of {self._asked}")
+            raise CommandFailed(f"no trace of {self._asked} in the topics")
         for place, facts in self._records.items():
             if place.partition in committed:
                 facts.is_committed = place.offset < committed[place.partition]
@@ -62,7 +62,7 @@ class _Search:
         topic = self._trail.topic
         partitions = await self._topics.partitions(topic)
         if not partitions:
-            raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
+            raise CommandFailed(f"topic {topic} does not exist: check kafka.topic")
         return await self._topics.bounds(topic, partitions)
 
     async def _read_record(self, place: Place, bounds: Mapping[int, Bounds]) -> None:

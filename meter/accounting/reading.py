@@ -56,7 +56,7 @@ async def made_between(
     """
     partitions = await topics.partitions(topic)
     if not partitions:
-        raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
+        raise CommandFailed(f"topic {topic} does not exist: check kafka.topic")
     logs = await topics.bounds(topic, partitions)
     since = {} if since_seconds is None else await topics.offsets_at(topic, partitions, since_seconds)
     until = {} if until_seconds is None else await topics.offsets_at(topic, partitions, until_seconds)
@@ -76,8 +76,8 @@ async def read_receipts(topics: Topics, topic: str, progress: Progress) -> Async
                 yield Place(topic, partition, record.offset), found
             elif (version := receipts.newer_version(record.value)) is not None:
                 raise CommandFailed(
-                    f"topic {topic} has receipts of version {version}, and this meter reads up to {receipts.VERSION}: "
-                    "use the newer meter that wrote them"
+                    f"topic {topic} has receipts of version {version}, but this meter reads only up to "
+                    f"{receipts.VERSION}: use the newer version that wrote them"
                 )
 
 

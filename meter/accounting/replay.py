@@ -121,8 +121,8 @@ class Replaying:
         committed = await self._topics.committed(trail.owner.group, trail.topic)
         if not committed:
             raise CommandFailed(
-                f"group {trail.owner.group} has committed nothing on topic {trail.topic}: nothing can be sent again "
-                "before it has ended once"
+                f"group {trail.owner.group} has committed nothing on topic {trail.topic}: only events that have "
+                "ended once can be sent again"
             )
         found = {}
         for partition, (first, end) in asked.items():

@@ -62,7 +62,7 @@ class Choice:
     customers: frozenset[str] = frozenset()
     """None of them means everybody's."""
     unbilled: bool = False
-    """Only what no receipt calls accepted."""
+    """Only records that no receipt lists as accepted."""
     beyond_memory: bool = False
     """Also what may have been forgotten since it was billed."""
 

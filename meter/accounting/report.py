@@ -120,7 +120,7 @@ class Findings:
         if self.every_offset_has_one_end:
             offsets = f"every one of {ends.records:,} offsets has exactly one end ({parts})"
         else:
-            offsets = f"of {ends.records:,} offsets {self.gaps:,} have no end ({parts})"
+            offsets = f"{self.gaps:,} of {ends.records:,} offsets have no end ({parts})"
         return f"{offsets}; {self._provider()}"
 
     def _provider(self) -> str:
@@ -132,7 +132,8 @@ class Findings:
             return f"the provider has the same {comparison.ours.events:,} events and {comparison.ours.units:,} units"
         return (
             f"the provider disagrees: {comparison.missing:,} missing, {comparison.repeated:,} billed more than once, "
-            f"{comparison.parked:,} billed though dead-lettered, {len(comparison.differences):,} customers and products"
+            f"{comparison.parked:,} billed although dead-lettered, {len(comparison.differences):,} "
+            "pairs of customer and product"
         )
 
     def _provider_as_json(self) -> dict[str, object]:
@@ -175,15 +176,15 @@ class Findings:
             )
         yield from self._spans()
         for topic, records in self.expired.items() if self.gaps else ():
-            yield f"no longer kept in {topic}: {records:,} records; an end that only they named cannot be seen"
+            yield f"no longer kept in {topic}: {records:,} records; ends recorded only there cannot be seen"
         for reason, count in Counter(self.not_debited).most_common():
             yield f"accepted but not debited: {count:,} {reason}"
         if self.repeats:
-            yield f"accepted as repeats, which the provider had: {self.repeats:,} (on debits its first answer counts)"
+            yield f"accepted as repeats that the provider already had: {self.repeats:,}"
         if self.skipped:
             yield f"before the group's start (kafka.start_from = latest): {self.skipped:,}"
         if self.foreign_receipts:
-            yield f"receipts of others (group, provider or environment), which end nothing: {self.foreign_receipts:,}"
+            yield f"receipts of another group, provider or environment, not counted: {self.foreign_receipts:,}"
         yield from self._differences()
 
     def _spans(self) -> Iterator[str]:
@@ -194,7 +195,7 @@ class Findings:
                     f" to {span.last} ({span.size:,})" if span.size > 1 else ""
                 )
             if len(found) > SHOWN:
-                yield f"{words}: and {len(found) - SHOWN:,} spans more (--json has all)"
+                yield f"{words}: and {len(found) - SHOWN:,} more spans (--json lists all)"
 
     def _differences(self) -> Iterator[str]:
         comparison = self.comparison
@@ -207,7 +208,7 @@ class Findings:
                 f"{ours.units:,} units; the provider has {theirs.events:,} and {theirs.units:,}"
             )
         if len(comparison.differences) > SHOWN:
-            yield f"and {len(comparison.differences) - SHOWN:,} customers and products more (--json has all)"
+            yield f"and {len(comparison.differences) - SHOWN:,} more pairs of customer and product (--json lists all)"
         if comparison.others:
             yield f"rows at the provider of events outside this audit: {comparison.others:,}"
 

@@ -141,14 +141,14 @@ class Explanation:
         """One line."""
         asked = self._asked_for
         if asked is not None and asked.is_conflict:
-            return f"in the dead letters: conflict: another event has its key{_redriven(asked)}"
+            return f"in the dead letters: conflict: a different event has its key{_redriven(asked)}"
         accepted, ends = self.accepted, [facts.end for facts in self.records]
         if accepted is not None:
             return f"billed: the provider's reference is {accepted.reference or '(none)'}{_debit(accepted)}"
         if "duplicate" in ends:
-            return "billed earlier: a receipt calls it a duplicate; the receipt of the original is no longer kept"
+            return "billed earlier: a receipt lists it as a duplicate; the receipt of the original has expired"
         if "not_yet_ended" in ends:
-            return "not yet ended: it stands at or above the committed position"
+            return "not yet ended: it is at or above the committed offset"
         if "dead_lettered" in ends:
             last, letter = [(facts, one) for facts in self.records for one in facts.letters][-1]
             unknown = "; an earlier try may have been inserted" if letter.is_unknown else ""
@@ -184,7 +184,7 @@ class Explanation:
 
 def _debit(accepted: Receipted) -> str:
     if accepted.undebited == REPEAT:
-        return "; it had the event already, and its first answer was lost"
+        return "; it already had the event, and its first answer was lost"
     return f", but nothing was debited: {accepted.undebited}" if accepted.undebited else ""
 
 
@@ -194,7 +194,7 @@ def _redriven(facts: Facts) -> str:
         return ""
     last = facts.redriven[-1]
     is_other = all(letter.key != last.key for letter in facts.letters)
-    return f"; redriven at {last.at}" + (f" as an event of its own, {last.key}" if is_other else "")
+    return f"; redriven at {last.at}" + (f" as a separate event, {last.key}" if is_other else "")
 
 
 def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:

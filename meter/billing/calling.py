@@ -173,7 +173,7 @@ def address(option: str, text: str) -> httpx.URL:
 def common_headers(secret_key: str) -> dict[str, str]:
     """What every request says. Raises BadConfiguration for a key that no header can carry."""
     if not (secret_key.isascii() and secret_key.isprintable()) or secret_key != secret_key.strip():
-        raise BadConfiguration(["billing.secret_key has characters that no HTTP header can carry"])
+        raise BadConfiguration(["billing.secret_key has characters that cannot be sent in an HTTP header"])
     return {
         "User-Agent": f"meter/{__version__}",
         "Content-Type": "application/json",

@@ -19,15 +19,15 @@ TIMEOUT_SECONDS = 30.0
 
 
 def call(
-    tool: Annotated[str | None, typer.Argument(help="The tool; without one, all of them are listed.")] = None,
+    tool: Annotated[str | None, typer.Argument(help="Tool to call; without one, all tools are listed.")] = None,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[JSON|KEY=VALUE]...", help="What the tool is given.")
+        list[str] | None, typer.Argument(metavar="[JSON|KEY=VALUE]...", help="Arguments of the tool.")
     ] = None,
-    list_only: Annotated[bool, typer.Option("--list", help="List the tools, or the one that is named.")] = False,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Another endpoint than billing.mcp_url.")] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="List the tools, or only the one named.")] = False,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Endpoint to use instead of billing.mcp_url.")] = None,
     key_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="A file that holds the endpoint's key."),
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="File that contains the endpoint's key."),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

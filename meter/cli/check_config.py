@@ -24,7 +24,7 @@ def check_config(config: ConfigOption = None) -> None:
     if not rows:
         typer.echo("  nothing differs from the defaults")
     if settings.billing.secret_key is None:
-        typer.echo(f"note: `meter run` needs one thing more: {MISSING_KEY}")
+        typer.echo(f"note: `meter run` needs one more thing: {MISSING_KEY}")
 
 
 def differences(settings: "Settings") -> list[tuple[str, str, str]]:

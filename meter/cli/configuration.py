@@ -11,7 +11,11 @@ if TYPE_CHECKING:  # pydantic takes a quarter of a second that `meter --help` ne
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Configuration file; meter.toml in this folder when not given."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file; by default meter.toml in the current folder, if there is one.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -27,11 +27,11 @@ def list_dead_letters(
     customer: CustomerOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only those that were not redriven.")] = False,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those not redriven yet.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every dead letter once, with its reason, and how many there are of each."""
+    """List every dead letter once, with its reason, and count them by reason."""
     from meter.accounting.letters import chosen
     from meter.cli.dead_letter_topic import summary, table
 
@@ -46,7 +46,7 @@ def list_dead_letters(
     elif cases is None:
         typer.echo(f"no dead letters: there is no topic {kafka.dead_letter_topic}")
     elif not found:
-        typer.echo(f"no dead letters in {kafka.dead_letter_topic}" + (" that fit" if cases else ""))
+        typer.echo(f"no dead letters in {kafka.dead_letter_topic}" + (" that match" if cases else ""))
     else:
         for line in table(found):
             typer.echo(line)
@@ -58,7 +58,7 @@ def show_dead_letter(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one dead letter whole: headers, key and value."""
+    """Show one dead letter in full: headers, key and value."""
     from meter.cli.dead_letter_topic import whole
 
     kafka = read_settings(config).kafka

@@ -51,12 +51,14 @@ async def _send_chunk(client: AIOKafkaProducer, topic: str, chunk: list[GoodLine
         if not isinstance(error, KafkaError):
             raise error
         why = (
-            f"{len(line.value):,} bytes are more than the broker takes" if isinstance(error, _TOO_LARGE) else str(error)
+            f"{len(line.value):,} bytes is more than the broker accepts"
+            if isinstance(error, _TOO_LARGE)
+            else str(error)
         )
         taken, next_line = before + len(chunk) - len(refused), refused[0][0].number
         raise CommandFailed(
-            f"line {line.number} was not taken: {why}; all before line {next_line} were, go on with "
-            f"--from-line {next_line}; events that were: {taken:,}"
+            f"line {line.number} was not accepted: {why}; all lines before line {next_line} were: continue with "
+            f"--from-line {next_line}; events sent: {taken:,}"
         )
 
 

@@ -20,9 +20,9 @@ def explain(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what became of one event: where it is, its receipt and batch, its end, the provider's reference, its copies.
+    """Show what became of one event: its records and copies, receipt and batch, outcome and provider reference.
 
-    Found in the topics as far back as they keep; exit 1 when nothing there tells of it.
+    Searches the topics as far back as they are retained. Exits with 1 if they hold no trace of it.
     """
     explanation = asyncio.run(_run(read_settings(config), event))
     if as_json:

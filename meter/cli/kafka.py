@@ -30,20 +30,20 @@ class Wanted(NamedTuple):
 def kafka(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the broker on 127.0.0.1.")] = 9092,
     data: Annotated[
-        Path | None, typer.Option(help="Folder that keeps topics and records; without it they go at the end.")
+        Path | None, typer.Option(help="Folder for topics and records; without it they are deleted on exit.")
     ] = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(
             "--topic",
             metavar="NAME[:PARTITIONS]",
-            help=f"Make this topic if it is missing, with {PARTITIONS} partitions unless given. May be given again.",
+            help=f"Create this topic if it is missing, with {PARTITIONS} partitions by default. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Run Apache Kafka on this machine: one node, for development and for trying things out.
+    """Run Apache Kafka on this machine: one node, for development and experiments.
 
-    Downloads it once (44 MB). Ctrl-C ends it in order.
+    Downloads Kafka once (44 MB). Ctrl-C stops it.
     """
     from meter.localkafka import LocalKafka
 
@@ -53,7 +53,7 @@ def kafka(
             made = asyncio.run(_make(broker.bootstrap_servers, wanted))
             typer.echo(_welcome(broker, made, kept=data is not None))
             broker.wait()
-            raise CommandFailed(f"Kafka has ended by itself; the end of its log:\n{broker.log_tail()}")
+            raise CommandFailed(f"Kafka stopped unexpectedly; the end of its log:\n{broker.log_tail()}")
     except KeyboardInterrupt:
         typer.echo("Stopped.")
 
@@ -62,9 +62,11 @@ def wanted_topic(text: str) -> Wanted:
     """What `--topic` asks for; raises `UserMistake`."""
     name, colon, partitions = text.partition(":")
     if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in {".", ".."}:
-        raise UserMistake(f"--topic {text!r}: a topic's name is made of letters, digits, '.', '_' and '-'")
+        raise UserMistake(f"--topic {text!r}: a topic name may contain only letters, digits, '.', '_' and '-'")
     if colon and not (re.fullmatch(r"[0-9]{1,5}", partitions) and int(partitions)):
-        raise UserMistake(f"--topic {text!r}: behind the name only a number of partitions, like {name}:{PARTITIONS}")
+        raise UserMistake(
+            f"--topic {text!r}: after the name, only a number of partitions may follow, e.g. {name}:{PARTITIONS}"
+        )
     return Wanted(name, int(partitions or PARTITIONS))
 
 
@@ -84,7 +86,7 @@ def _welcome(broker: "LocalKafka", topics: Sequence[Wanted], *, kept: bool) -> s
     return (
         f"Kafka answers at {broker.bootstrap_servers}\n"
         f"{named}"
-        f"data: {broker.data}{'' if kept else ' (deleted at the end; keep it with --data FOLDER)'}\n"
+        f"data: {broker.data}{'' if kept else ' (deleted on exit; keep it with --data FOLDER)'}\n"
         f"log:  {broker.log_file}\n"
         f"Ctrl-C stops it."
     )

@@ -13,10 +13,10 @@ if TYPE_CHECKING:  # see meter/cli/configuration.py
 
 ReasonOption = Annotated[
     list[str] | None,
-    typer.Option("--reason", help="Only this reason; `invalid` means every `invalid:...`. May be given again."),
+    typer.Option("--reason", help="Only this reason; `invalid` means every `invalid:...`. Repeatable."),
 ]
 CustomerOption = Annotated[
-    list[str] | None, typer.Option("--customer", help="Only events of this customer. May be given again.")
+    list[str] | None, typer.Option("--customer", help="Only events of this customer. Repeatable.")
 ]
 
 
@@ -35,7 +35,9 @@ def letter_filter(
 
     for origin in origins:
         if place_of(origin) is None:
-            raise UserMistake(f"{origin!r} is no ORIGIN: topic:partition:offset, as `dead-letters list` prints it")
+            raise UserMistake(
+                f"{origin!r} is not a valid ORIGIN: use topic:partition:offset, as `dead-letters list` prints it"
+            )
     since_seconds, until_seconds = span_of(since, until)
     return Filter(
         origins=frozenset(origins),

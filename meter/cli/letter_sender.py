@@ -24,7 +24,7 @@ class LetterSender:
         """Into the partition that each came from, where its copies are. Raises `CommandFailed`."""
         topic = self._kafka.topic
         if not self._partitions:
-            raise CommandFailed(f"there is no topic {topic}: see kafka.topic")
+            raise CommandFailed(f"topic {topic} does not exist: check kafka.topic")
         await _acknowledged(
             [
                 await self._client.send(
@@ -51,7 +51,7 @@ async def _acknowledged(waiting: "Iterable[asyncio.Future[object]]", topic: str)
     for result in results:
         if isinstance(result, KafkaError):
             raise CommandFailed(
-                f"topic {topic} did not take everything ({result}): run it again, nothing is lost or billed twice"
+                f"topic {topic} did not accept everything ({result}): run it again, nothing is lost or billed twice"
             ) from result
         if isinstance(result, BaseException):
             raise result

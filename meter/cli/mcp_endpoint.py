@@ -72,7 +72,7 @@ class McpEndpoint:
             case httpx2.ConnectError():
                 return f"nothing answers at {self.url}: {_line(str(error))}"
             case _:
-                return f"{self.url} does not speak MCP as we do: {type(error).__name__}: {_line(str(error))}"
+                return f"{self.url} does not speak MCP as expected: {type(error).__name__}: {_line(str(error))}"
 
 
 def _first(error: BaseException) -> BaseException:

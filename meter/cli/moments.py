@@ -7,8 +7,8 @@ import typer
 
 from meter.errors import UserMistake
 
-FORM = "ISO 8601, like 2026-01-31T12:00:00Z; without a zone it is UTC."
-SinceOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"From this time on: {FORM}")]
+FORM = "ISO 8601, e.g. 2026-01-31T12:00:00Z; UTC if no zone is given."
+SinceOption = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"At or after this time: {FORM}")]
 UntilOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help=f"Before this time: {FORM}")]
 
 
@@ -30,4 +30,4 @@ def _seconds_of(text: str | None, option: str) -> float | None:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
-        raise UserMistake(f"{option} {text!r} is no time: {FORM}") from None
+        raise UserMistake(f"{option} {text!r} is not a valid time: {FORM}") from None

@@ -30,14 +30,12 @@ def park(
     all_refused: Annotated[bool, typer.Option("--all-refused", help="Every held event that was refused.")] = False,
     at: Annotated[
         list[str] | None,
-        typer.Option(
-            "--at", metavar="HOST:PORT", help="The replica to ask, if not http.host:http.port. May be given again."
-        ),
+        typer.Option("--at", metavar="HOST:PORT", help="Replica to ask instead of http.host:http.port. Repeatable."),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the running daemon put events that it holds without an end into the dead letters.
+    """Have the running daemon move events that it still holds to the dead letters.
 
     Never while a request with the event is under way, nor within two seconds of one whose outcome nobody knows: such
     events leave afterwards, unless they were accepted. Each replica parks what it holds itself; what may be with
@@ -55,14 +53,14 @@ def park(
         others = [{"replica": one.name, "host": one.host, "partitions": one.partitions} for one in elsewhere]
         typer.echo(json.dumps({"parked": parked, "waiting": waiting, "elsewhere": others}))
     else:
-        typer.echo(f"parked: {parked:,}; leaving as soon as their requests are over: {waiting:,}")
+        typer.echo(f"parked: {parked:,}; to be parked once their requests have ended: {waiting:,}")
         for line in described(elsewhere):
             typer.echo(line)
     if trouble:
-        typer.echo(f"meter: nobody knows what other replicas hold: {trouble}", err=True)
+        typer.echo(f"meter: what other replicas hold is unknown: {trouble}", err=True)
     if origins and not parked + waiting:
         where = "held by another replica" if elsewhere or trouble else "not read yet"
-        raise CommandFailed(f"none of them can be parked here: ended, {where}, or copies that wait for their original")
+        raise CommandFailed(f"none of them can be parked here: already ended, {where}, or waiting for their original")
 
 
 def whole_origins(origins: Sequence[str], topic: str) -> list[str]:
@@ -73,7 +71,7 @@ def whole_origins(origins: Sequence[str], topic: str) -> list[str]:
     for origin in whole:
         place = place_of(origin)
         if place is None or place.topic != topic:
-            raise UserMistake(f"{origin!r} is no ORIGIN: {topic}:partition:offset, or partition:offset")
+            raise UserMistake(f"{origin!r} is not a valid ORIGIN: use {topic}:partition:offset or partition:offset")
     return whole
 
 
@@ -83,7 +81,7 @@ def described(elsewhere: "Iterable[Member]") -> Iterable[str]:
         several = len(member.partitions) > 1
         which = f"partition{'s' if several else ''} {', '.join(map(str, member.partitions))}"
         verb = "are" if several else "is"
-        yield f"{which} {verb} with the replica at {member.host} ({member.name}): --at {member.host}:PORT asks it"
+        yield f"{which} {verb} held by the replica at {member.host} ({member.name}): use --at {member.host}:PORT"
 
 
 def _check(
@@ -92,13 +90,13 @@ def _check(
     if not (origins or reasons or customers or all_refused):
         raise UserMistake("say what to park: an ORIGIN, --reason, --customer or --all-refused")
     if origins and (reasons or customers or all_refused):
-        raise UserMistake("either ORIGINs or filters, not both")
+        raise UserMistake("give either ORIGINs or filters, not both")
     unknown = sorted(set(reasons) - set(REFUSALS))
     if unknown:
         raise UserMistake(f"--reason {unknown[0]!r} is not one of {', '.join(REFUSALS)}")
     for address in at:
         if not re.fullmatch(r"([^:/@\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", address):
-            raise UserMistake(f"--at {address!r} is no HOST:PORT")
+            raise UserMistake(f"--at {address!r} is not a valid HOST:PORT")
 
 
 def _ask(settings: "Settings", at: Sequence[str], wanted: dict[str, Any]) -> list[Mapping[str, Any]]:

@@ -23,7 +23,8 @@ SHOWN = 20
 
 def redrive(
     origins: Annotated[
-        list[str] | None, typer.Argument(metavar="ORIGIN", help="topic:partition:offset; all that fit without.")
+        list[str] | None,
+        typer.Argument(metavar="ORIGIN", help="topic:partition:offset; by default, all that match the filters."),
     ] = None,
     reason: ReasonOption = None,
     customer: CustomerOption = None,
@@ -32,18 +33,18 @@ def redrive(
     dry_run: DryRunOption = False,
     per_second: PerSecondOption = None,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Bill a `conflict` as an event of its own, under a new key.")
+        bool, typer.Option("--new-key", help="Bill a `conflict` as a separate event, under a new key.")
     ] = False,
     include_unknown: Annotated[
-        bool, typer.Option("--include-unknown", help="Also what the provider may have inserted before it died.")
+        bool, typer.Option("--include-unknown", help="Include events that the provider may have recorded already.")
     ] = False,
     max_redrives: Annotated[
-        int, typer.Option("--max-redrives", min=1, help="Leave alone what has come back so often.")
+        int, typer.Option("--max-redrives", min=1, help="Skip events that have already come back this often.")
     ] = 3,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send dead letters to the source topic again, each once, under the idempotency key that it had.
+    """Send dead letters back to the source topic, each once and under its original idempotency key.
 
     What was redriven is noted in the dead-letter topic: run it again after whatever stopped it, and the rest follows.
     Events that receipts call billed, that would die again at once, or whose outcome nobody knows, stay.
@@ -60,7 +61,7 @@ def redrive(
         per_second,
         dry_run,
     )
-    with going_on_by("run it again: the rest follows"):
+    with going_on_by("run it again to continue"):
         fates = asyncio.run(_run(settings.kafka, errand))
     if as_json:
         typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
@@ -69,7 +70,7 @@ def redrive(
             typer.echo(line)
     missing = sorted(set(origins or ()) - {fate.origin for fate in fates})
     if missing:
-        raise CommandFailed(f"no dead letter in {settings.kafka.dead_letter_topic} fits: {', '.join(missing)}")
+        raise CommandFailed(f"no matching dead letter in {settings.kafka.dead_letter_topic}: {', '.join(missing)}")
 
 
 def as_plain(fates: "Sequence[Fate]", *, dry_run: bool) -> dict[str, object]:
@@ -89,21 +90,21 @@ def described(fates: "Sequence[Fate]", *, dry_run: bool) -> Iterator[str]:
         for fate in fates[:SHOWN]:
             yield f"{fate.origin}  {fate.reason}  {fate.result}"
         if len(fates) > SHOWN:
-            yield f"... and {len(fates) - SHOWN:,} more (--json has all)"
+            yield f"... and {len(fates) - SHOWN:,} more (--json lists all)"
     counts = Counter(fate.result for fate in fates)
     yield f"{'would be redriven' if dry_run else 'redriven'}: {counts.pop(REDRIVEN, 0):,}"
     for result, count in counts.most_common():
-        yield f"left alone, {result}: {count:,}{_hint(result)}"
+        yield f"skipped, {result}: {count:,}{_hint(result)}"
 
 
 def _hint(result: str) -> str:
     from meter.accounting.redrive_rules import Skip
 
     hints: dict[str, str] = {
-        Skip.CONFLICT: " (--new-key bills them as events of their own)",
+        Skip.CONFLICT: " (--new-key bills them as separate events)",
         Skip.UNKNOWN_OUTCOME: " (--include-unknown sends them; look for them at the provider first)",
         Skip.LOOPED: " (--max-redrives allows more)",
-        Skip.OUT_OF_RETENTION: " (they were cut, and the source topic no longer has the whole)",
+        Skip.OUT_OF_RETENTION: " (they were truncated, and the source topic no longer has the full record)",
     }
     return hints.get(result, "")
 

@@ -22,15 +22,19 @@ SHOWN = 20
 
 
 def replay(
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help=f"Records made from this time on: {FORM}")],
-    until: Annotated[str, typer.Option("--to", metavar="TIME", help=f"Records made before this time: {FORM}")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help=f"Records produced at or after this time: {FORM}")
+    ],
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help=f"Records produced before this time: {FORM}")],
     customer: CustomerOption = None,
-    unbilled: Annotated[bool, typer.Option("--unbilled", help="Only what no receipt calls accepted.")] = False,
+    unbilled: Annotated[
+        bool, typer.Option("--unbilled", help="Only records that no receipt lists as accepted.")
+    ] = False,
     beyond_provider_memory: Annotated[
         bool,
         typer.Option(
             "--beyond-provider-memory",
-            help="Also what the provider may have forgotten: what was billed then is billed a second time.",
+            help="Include events that the provider may have forgotten: those already billed are billed a second time.",
         ),
     ] = False,
     dry_run: DryRunOption = False,
@@ -38,7 +42,7 @@ def replay(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the records of a span of time to the source topic again, each under the idempotency key that it had.
+    """Send the records of a time range to the source topic again, each under its original idempotency key.
 
     What was billed is recognised, by meter or by the provider; nothing above the group's commit is sent, and the commit
     stays where it is. Run it again after whatever stopped it: what is sent twice is billed once.
@@ -91,13 +95,13 @@ def described(outcome: "Outcome", *, dry_run: bool) -> Iterator[str]:
         yield from _by_customer(outcome)
     billed, unbilled = outcome.billed.total(), outcome.unbilled.total()
     yield (
-        f"{'would be sent' if dry_run else 'sent'}: {outcome.sent:,} ({billed:,} that receipts call accepted and that "
-        f"will be recognised, {unbilled:,} that none does)"
+        f"{'would be sent' if dry_run else 'sent'}: {outcome.sent:,} ({billed:,} already accepted by receipt, so "
+        f"recognised; {unbilled:,} not)"
     )
     for reason, count in outcome.left.most_common():
-        yield f"left alone, {reason}: {count:,}{_hint(reason)}"
+        yield f"skipped, {reason}: {count:,}{_hint(reason)}"
     if outcome.uncommitted:
-        yield f"above the commit, the daemon has them: {outcome.uncommitted:,}"
+        yield f"not below the committed offset, so left to the daemon: {outcome.uncommitted:,}"
     if outcome.refusal:
         yield f"without --dry-run it would be refused: {outcome.refusal}"
 
@@ -107,18 +111,18 @@ def _by_customer(outcome: "Outcome") -> Iterator[str]:
     for name, count in sums.most_common(SHOWN):
         yield f"{count:>10,}  {name}  ({outcome.billed[name]:,} recognised)"
     if len(sums) > SHOWN:
-        yield f"... and {len(sums) - SHOWN:,} more customers (--json has all)"
+        yield f"... and {len(sums) - SHOWN:,} more customers (--json lists all)"
 
 
 def _hint(reason: str) -> str:
     from meter.accounting.replay_rules import Left
 
     hints: dict[str, str] = {
-        Left.EXPIRED: " (older than the provider takes)",
-        Left.FUTURE: " (further ahead than the provider takes)",
-        Left.DEAD_LETTERED: " (meter dead-letters redrive sends them)",
-        Left.REPLAYED: " (sent by a replay: give the times of the records that they are copies of)",
-        Left.BEYOND_MEMORY: " (perhaps billed and forgotten; --beyond-provider-memory sends them)",
+        Left.EXPIRED: " (older than the provider accepts)",
+        Left.FUTURE: " (further in the future than the provider accepts)",
+        Left.DEAD_LETTERED: " (use meter dead-letters redrive)",
+        Left.REPLAYED: " (sent by an earlier replay: use the times of the originals)",
+        Left.BEYOND_MEMORY: " (may have been billed and forgotten; --beyond-provider-memory sends them)",
     }
     return hints.get(reason, "")
 

@@ -59,12 +59,12 @@ class Daemon:
         except ValueError:
             content = None
         if not isinstance(content, dict):
-            raise CommandFailed(f"what answers at {self.address} is not meter")
+            raise CommandFailed(f"the server at {self.address} is not meter")
         return content
 
     def _refusal(self, answer: "httpx.Response") -> str:
         if answer.status_code in {401, 403}:
-            return f"meter at {self.address} does not accept our token: http.token must be the daemon's own"
+            return f"meter at {self.address} rejected the token: http.token must match the daemon's"
         return f"meter at {self.address} answered {answer.status_code}: {_message(answer)}"
 
 

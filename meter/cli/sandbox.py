@@ -31,13 +31,15 @@ Ctrl-C stops it."""
 
 
 def sandbox(
-    host: Annotated[str, typer.Option(help="Address to listen on; controls answer this machine only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8484,
-    data: Annotated[Path | None, typer.Option(help="SQLite file that keeps everything; else memory does.")] = None,
-    key: Annotated[str | None, typer.Option(help="The only secret key accepted; else any is.")] = None,
-    demo_data: Annotated[bool, typer.Option("--demo-data", help="Start with the world of the examples.")] = False,
-    faults: Annotated[Path | None, typer.Option(help="JSON list of faults that are on from the start.")] = None,
-    stdio: Annotated[bool, typer.Option("--stdio", help="MCP tools on stdin and stdout too, for a client.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the controls answer only this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 8484,
+    data: Annotated[Path | None, typer.Option(help="SQLite file to keep everything in; by default, memory.")] = None,
+    key: Annotated[str | None, typer.Option(help="The only secret key to accept; by default, any.")] = None,
+    demo_data: Annotated[bool, typer.Option("--demo-data", help="Start with the provider's example data.")] = False,
+    faults: Annotated[Path | None, typer.Option(help="File with a JSON list of faults to start with.")] = None,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Also serve the MCP tools on stdin and stdout.")] = False,
     config: ConfigOption = None,
 ) -> None:
     r"""A local copy of the billing provider, to develop and test against.

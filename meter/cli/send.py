@@ -25,10 +25,10 @@ LISTED = 20
 
 def send(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="JSON lines, one event each; - reads stdin.")],
-    topic: Annotated[str | None, typer.Option(help="Another topic than kafka.topic.")] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Send the lines that are not broken.")] = False,
+    topic: Annotated[str | None, typer.Option(help="Topic to use instead of kafka.topic.")] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Skip broken lines and send the others.")] = False,
     from_line: Annotated[
-        int, typer.Option("--from-line", min=1, help="Leave out the lines before this one: they were sent.")
+        int, typer.Option("--from-line", min=1, help="Start at this line: those before it were sent already.")
     ] = 1,
     name: Annotated[
         str,
@@ -56,7 +56,7 @@ def send(
         if found.broken:
             _list_broken(found.broken, file)
         if found.broken and not skip_broken:
-            raise UserMistake(f"nothing was sent; mend the lines, or send the other {found.good:,} with --skip-broken")
+            raise UserMistake(f"nothing was sent: fix the lines, or send the other {found.good:,} with --skip-broken")
         sent, seconds = _send(kafka, lines, found.good, per_second)
     events = "event" if sent == 1 else "events"
     typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{_notes(found, name)}")
@@ -125,6 +125,6 @@ def _send(kafka: "KafkaSettings", lines: "EventLines", count: int, per_second: f
         try:
             sent = asyncio.run(produce(kafka, lines.good(), per_second, told))
         except KeyboardInterrupt:
-            typer.echo(f"interrupted; go on with --from-line {last_line + 1}", err=True)
+            typer.echo(f"interrupted; continue with --from-line {last_line + 1}", err=True)
             raise
     return sent, time.monotonic() - started

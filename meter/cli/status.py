@@ -23,7 +23,7 @@ def status(
     config: ConfigOption = None,
     as_json: JsonOption = False,
     watch: Annotated[
-        bool | None, typer.Option("--watch/--once", help="Go on until Ctrl-C; the default on a terminal.")
+        bool | None, typer.Option("--watch/--once", help="Keep refreshing until Ctrl-C; the default on a terminal.")
     ] = None,
 ) -> None:
     """Show what the running daemon is doing: events, partitions, billing."""

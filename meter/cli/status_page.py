@@ -29,7 +29,7 @@ def _lines(address: str, answer: Mapping[str, Any], consumed_per_second: float |
         if answer.get(key):
             yield Text(f"{name:<8} " + ", ".join(f"{count:,} {reason}" for reason, count in answer[key].items()))
     if answer.get("lost_records"):
-        yield Text(f"LOST     {answer['lost_records']:,} records had expired before they were read", style="bold red")
+        yield Text(f"LOST     {answer['lost_records']:,} records expired before they were read", style="bold red")
 
 
 def _billing(billing: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ def problem(result: types.CallToolResult) -> str | None:
     if isinstance(told, Mapping) and "message" in told:
         code = f"{told['code']}: " if "code" in told else ""
         return _line(f"{code}{told['message']}")
-    return _line(told if isinstance(told, str) else json.dumps(told)) or "it does not say why"
+    return _line(told if isinstance(told, str) else json.dumps(told)) or "no reason given"
 
 
 def answer(result: types.CallToolResult) -> Iterator[str]:

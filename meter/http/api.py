@@ -19,9 +19,9 @@ _NAMED = "/v1/limits/"
 _ROUTES = {
     f"POST {_POSTED}": "may this customer go on? Same request and answer as the provider's",
     f"GET {_NAMED}{{customerRef}}/{{productRef}}": "the same, for a browser or curl",
-    ROUTE: "held events into the dead letters, as `meter dead-letters park` asks for it",
-    "GET /healthz": "the process turns",
-    "GET /readyz": "it does its work; 503 with the reasons otherwise",
+    ROUTE: "move held events to the dead letters; used by `meter dead-letters park`",
+    "GET /healthz": "the event loop is running",
+    "GET /readyz": "it is doing its work; otherwise 503 with the reasons",
     "GET /metrics": "Prometheus",
     "GET /status": "events, partitions and billing as JSON",
 }

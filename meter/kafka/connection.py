@@ -107,7 +107,7 @@ def unavailable(error: Exception, doing: str) -> Unavailable:
     if isinstance(error, _REFUSED_LOGIN):
         return Unauthenticated(f"cannot {doing}: Kafka refuses the login ({_words(error)})")
     if isinstance(error, _FORBIDDEN):
-        return Unavailable(f"cannot {doing}: Kafka does not allow it to this user ({_words(error)})")
+        return Unavailable(f"cannot {doing}: Kafka does not allow this user to do that ({_words(error)})")
     return Unavailable(f"cannot {doing}: {_words(error)}")
 
 
@@ -160,23 +160,25 @@ def _fault(server: str, error: Exception) -> Unavailable:
     """What a connection of our own ran into, in one sentence that names the setting to look at."""
     match error:
         case errors.IllegalSaslStateError():
-            return Unavailable(f"{server} takes no logins: see kafka.security_protocol")
+            return Unavailable(f"{server} accepts no logins: check kafka.security_protocol")
         case errors.UnsupportedSaslMechanismError():
-            return Unauthenticated(f"{server} does not take kafka.sasl_mechanism: {_words(error)}")
+            return Unauthenticated(f"{server} does not support kafka.sasl_mechanism: {_words(error)}")
         case errors.SaslAuthenticationFailed() | errors.AuthenticationFailedError():
             return Unauthenticated(f"{server} refuses kafka.sasl_username or its password: {_words(error)}")
         case ssl.SSLCertVerificationError():
             reason = error.verify_message or "it cannot be verified"
-            return Unavailable(f"{server} shows a certificate that is not trusted ({reason}): see kafka.ssl_ca_file")
+            return Unavailable(
+                f"{server} presents a certificate that is not trusted ({reason}): check kafka.ssl_ca_file"
+            )
         case ssl.SSLError():
             reason = error.reason or "handshake failed"
-            return Unavailable(f"{server} does not talk TLS with us ({reason}): see kafka.security_protocol")
+            return Unavailable(f"{server} does not speak TLS with us ({reason}): check kafka.security_protocol")
         case errors.KafkaError() | ConnectionResetError() | BrokenPipeError():
-            return Unavailable(f"{server} accepts connections and drops them: see kafka.security_protocol")
+            return Unavailable(f"{server} accepts connections but drops them: check kafka.security_protocol")
         case TimeoutError():
-            return Unavailable(f"{server} does not answer: not reachable, or another kafka.security_protocol")
+            return Unavailable(f"{server} does not answer: unreachable, or a different kafka.security_protocol")
         case ConnectionRefusedError():
-            return Unavailable(f"{server} is not reachable: nobody listens there")
+            return Unavailable(f"{server} is not reachable: nothing is listening there")
         case OSError():
             return Unavailable(f"{server} is not reachable: {error.strerror or error}")
     return unavailable(error, f"connect to {server}")

@@ -127,7 +127,7 @@ class KafkaSource:
                 position: int = await self.consumer.position(self._of(partition))
         except Unavailable as error:
             if isinstance(error.__cause__, errors.IllegalStateError):
-                raise Redelivered(f"partition {partition} is not ours any longer") from error
+                raise Redelivered(f"partition {partition} is no longer ours") from error
             raise
         return position
 
@@ -136,7 +136,7 @@ class KafkaSource:
         try:
             self.consumer.seek(self._of(partition), offset)
         except errors.IllegalStateError as error:
-            raise Redelivered(f"partition {partition} is not ours any longer") from error
+            raise Redelivered(f"partition {partition} is no longer ours") from error
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
         """Returns when the broker has accepted them from this member of this generation.
@@ -147,7 +147,7 @@ class KafkaSource:
         consumer = self.consumer
         member = member_of(consumer)
         if member is None:
-            raise Redelivered("not a member of the group: the events come again")
+            raise Redelivered("not a member of the group: the events will be delivered again")
         offsets = {self._of(p): OffsetAndMetadata(c.offset, c.metadata) for p, c in commits.items()}
         request: asyncio.Future[None] = asyncio.ensure_future(consumer.commit(offsets))
         self._commits_under_way.add(request)

@@ -29,7 +29,7 @@ def judge_commit(request: asyncio.Future[None], *, late: bool, withdrawn: bool, 
     if withdrawn:
         if not late and not request.cancelled():
             request.exception()  # looked at: whatever it says, it is not our commit any more
-        raise Redelivered("the group has rebalanced during the commit: the events come again")
+        raise Redelivered("the group rebalanced during the commit: the events will be delivered again")
     if late:
         raise Unavailable(f"cannot commit: Kafka gave no answer within {limit_seconds:g} s, the outcome is unknown")
     try:

@@ -39,7 +39,9 @@ class KafkaDeadLetters:
             except RecordTooLarge:
                 continue
             return
-        raise Unavailable(f"topic {self._topic} does not even take a dead letter without its value: see its limits")
+        raise Unavailable(
+            f"topic {self._topic} does not accept a dead letter even without its value: check its size limits"
+        )
 
 
 def shorter_and_shorter(letter: DeadLetter) -> Iterator[DeadLetter]:

@@ -57,7 +57,7 @@ async def ensure_topics(kafka: KafkaSettings, window_seconds: float) -> list[str
     async with connected_admin(kafka) as admin:
         partitions = await partition_count(admin, kafka.topic)
         if partitions == 0:
-            raise Unavailable(f"topic {kafka.topic} does not exist: create it, or see kafka.topic")
+            raise Unavailable(f"topic {kafka.topic} does not exist: create it, or check kafka.topic")
         source = await _kept(admin, kafka.topic)
         await _ensure(admin, kafka, kafka.dead_letter_topic, partitions, UNLIMITED)
         await _ensure(admin, kafka, kafka.receipts_topic, partitions, _receipts_kept(source, window_seconds))
@@ -139,7 +139,7 @@ async def _grow(admin: AIOKafkaAdminClient, kafka: KafkaSettings, partitions: in
     have = await partition_count(admin, topic)
     if have >= partitions:
         return []
-    short = f"topic {topic} has {have} partitions where {partitions} are needed: the events of the others wait"
+    short = f"topic {topic} has {have} partitions but needs {partitions}: events of the other partitions wait"
     if not kafka.create_topics:
         return [f"{short} (kafka.create_topics is off)"]
     try:
@@ -187,15 +187,19 @@ def _receipts_kept(source: Kept | None, window_seconds: float) -> int:
 
 def _too_short_lived(topic: str, kept: Kept | None, needed_milliseconds: int) -> list[str]:
     if kept is None:
-        return [f"the configuration of topic {topic} cannot be read: nobody checks how long it keeps its records"]
+        return [f"the configuration of topic {topic} cannot be read, so its retention is not checked"]
     if kept.compacted:
-        return [f"topic {topic} is compacted, so records are lost or refused: set cleanup.policy=delete"]
+        return [f"topic {topic} is compacted, so records get lost or refused: set cleanup.policy=delete"]
     if kept.milliseconds != UNLIMITED and not 0 <= needed_milliseconds <= kept.milliseconds:
-        return [f"topic {topic} keeps records for {_days(kept.milliseconds)}, {_days(needed_milliseconds)} is needed"]
+        kept_for, needed = _days(kept.milliseconds), _days(needed_milliseconds)
+        return [f"topic {topic} keeps records for {kept_for}, but must keep them for {needed}"]
     if kept.bytes != UNLIMITED:
         return [f"topic {topic} drops its oldest records above {kept.bytes} bytes (retention.bytes)"]
     return []
 
 
 def _days(milliseconds: int) -> str:
-    return "unlimited time" if milliseconds == UNLIMITED else f"{milliseconds / 1000 / DAY_SECONDS:.4g} days"
+    if milliseconds == UNLIMITED:
+        return "an unlimited time"
+    days = milliseconds / 1000 / DAY_SECONDS
+    return "1 day" if days == 1 else f"{days:.4g} days"

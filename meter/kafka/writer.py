@@ -106,7 +106,7 @@ class Writer:
                         self._replace_if_unusable(sent.producer, error)
                         if isinstance(error, _TOO_LARGE):
                             raise RecordTooLarge(
-                                f"topic {topic} takes no record of {len(value or b'')} bytes"
+                                f"topic {topic} does not accept a record of {len(value or b'')} bytes"
                             ) from error
                 await asyncio.sleep(RETRY_SECONDS)
 

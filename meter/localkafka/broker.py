@@ -218,7 +218,7 @@ class LocalKafka:
             late = time.monotonic() > deadline
             if late or not self.running:
                 self.kill()
-                what = f"did not answer within {limit_seconds:g} s" if late else "ended while it started"
+                what = f"did not answer within {limit_seconds:g} s" if late else "exited during start-up"
                 raise CommandFailed(f"Kafka {what}; the end of its log:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 

@@ -93,5 +93,5 @@ def _sentence(coordinates: tuple[str, ...], fault: BaseException) -> str:
     reason = " ".join(str(fault).split())
     return (
         f"cannot download {coordinates[0]}, which is needed once: the repository of Java packages does not answer"
-        f" or has not got it; is this machine offline? ({type(fault).__name__}: {reason[:300]})"
+        f" or does not have it; is this machine offline? ({type(fault).__name__}: {reason[:300]})"
     )

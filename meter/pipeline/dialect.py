@@ -103,7 +103,7 @@ def _malformed(value: bytes, fault: str) -> Unbillable:
         json.loads(value.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return broken(Rule.NOT_JSON, fault)
-    return broken(Rule.LONE_SURROGATE, "half of a UTF-16 surrogate pair stands alone")
+    return broken(Rule.LONE_SURROGATE, "half of a UTF-16 surrogate pair on its own")
 
 
 def _refuse(_constant: str) -> NoReturn:

@@ -274,7 +274,7 @@ class Dispatch:
             self._body_limit = max(MIN_BODY_BYTES, min(self._body_limit, batch.body_bytes() / 2))
             self._queue.put_halves(batch, steady_seconds)
         else:
-            detail = f"{batch.body_bytes()} bytes are too large"
+            detail = f"{batch.body_bytes()} bytes is too large"
             self._refuse_one(batch, "too_large", detail, steady_seconds)
             self._judge_refusals(detail, batch.started_at, steady_seconds)
 

@@ -206,5 +206,5 @@ def _seconds(timestamp: str | UnsetType, recorded_milliseconds: int, wall_second
 
 def _outside_window(key: str, seconds: float, wall_seconds: float) -> Unbillable:
     if seconds < wall_seconds:
-        return Unbillable(EXPIRED, "the event is older than the provider takes (30 days)", key)
-    return Unbillable(FUTURE, "the event lies further ahead than the provider takes (24 hours)", key)
+        return Unbillable(EXPIRED, "the event is older than the provider accepts (30 days)", key)
+    return Unbillable(FUTURE, "the event is further in the future than the provider accepts (24 hours)", key)

@@ -170,7 +170,9 @@ class Machine:
         if event.digest == digest:
             copies.append(event)
         else:
-            self._settlement.park(event, CONFLICT, f"an event with this id and other contents was billed: {event.key}")
+            self._settlement.park(
+                event, CONFLICT, f"an event with this id but different contents was billed: {event.key}"
+            )
 
     # Answers
 

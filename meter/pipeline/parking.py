@@ -73,9 +73,9 @@ class Wishes:
             batch.events = [event for event in batch.events if _place(event) not in self._wished]
             self.forget(gone)
         if batch.refused_as is not None:
-            detail = "refused, and to be tried again (parked by an operator)"
+            detail = "refused and due to be retried (parked by an operator)"
             return [Parked(event, batch.refused_as, detail) for event in gone]
-        return [Parked(event, PARKED, "was held without an end, and parked by an operator") for event in gone]
+        return [Parked(event, PARKED, "was held without ending, and parked by an operator") for event in gone]
 
     def take_waiting(
         self, buffer: Buffer, queue: Iterable[Batch], refusals: Refusals, steady_seconds: float

@@ -12,7 +12,7 @@ MISSING_KEY = (
 
 
 class Fault(NamedTuple):
-    """One thing that cannot work: the options it is about, and a one sentence that names them."""
+    """One thing that cannot work: the options it is about, and one sentence that names them."""
 
     about: tuple[str, ...]
     sentence: str

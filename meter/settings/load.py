@@ -45,9 +45,9 @@ def _wrong_values(given: Mapping[str, Given]) -> tuple[frozenset[str], list[str]
 
 def _sentence(option: str, given: Given) -> str:
     if option in SECRETS or "@" in str(given.value):  # an address with a password in it is a secret as well
-        return f"{given.name} is not usable: allowed is {allowed(option)}"
+        return f"{given.name} is not usable: it must be {allowed(option)}"
     shown = str(given.value).lower() if isinstance(given.value, bool) else repr(given.value)
-    return f"{given.name} is {shown[:100]}: allowed is {allowed(option)}"
+    return f"{given.name} is {shown[:100]}: it must be {allowed(option)}"
 
 
 def _as_written(fault: checks.Fault, given: Mapping[str, Given]) -> str:

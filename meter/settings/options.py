@@ -63,7 +63,7 @@ def _allowed(sentence: str) -> WithJsonSchema:
     return WithJsonSchema({"allowed": sentence})
 
 
-Text = Annotated[str, StringConstraints(min_length=1), _allowed("some text")]
+Text = Annotated[str, StringConstraints(min_length=1), _allowed("a non-empty text")]
 Topic = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
@@ -74,11 +74,11 @@ InstanceId = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
     _allowed("1 to 249 letters, digits, dots, hyphens or underscores"),
 ]
-Servers = Annotated[str, AfterValidator(_servers), _allowed("host:port, or several of them with commas between")]
+Servers = Annotated[str, AfterValidator(_servers), _allowed("host:port, or several separated by commas")]
 Url = Annotated[str, AfterValidator(_url), _allowed("an address like https://api.example.com, without user or query")]
 Secret = Annotated[SecretStr, AfterValidator(_secret), _allowed("printable ASCII characters without spaces")]
-Password = Annotated[SecretStr, _allowed("some text")]
-File = Annotated[FilePath, _allowed("the path of a file that exists")]
+Password = Annotated[SecretStr, _allowed("a non-empty text")]
+File = Annotated[FilePath, _allowed("the path of an existing file")]
 Count = Annotated[int, BeforeValidator(_not_a_bool)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_not_a_bool)]
@@ -94,7 +94,7 @@ class KafkaSettings(_Section):
     """Where events come from, and where receipts and dead letters go."""
 
     bootstrap_servers: Servers = Field(
-        default="127.0.0.1:9092", description="Brokers to ask first, host:port, with commas."
+        default="127.0.0.1:9092", description="Brokers to contact first: host:port, comma-separated."
     )
     topic: Topic = Field(default="usage-events", description="The topic with the usage events.")
     group_id: Text = Field(default="meter", description="Consumer group; all replicas share it.")
@@ -104,35 +104,34 @@ class KafkaSettings(_Section):
     )
     receipts_topic: Topic = Field(
         default_factory=lambda data: f"{data['topic']}-receipts",
-        description="Where it is written down what the provider accepted.",
+        description="Where everything that the provider accepted is recorded.",
     )
     create_topics: bool = Field(
         default=True, description="Create the dead-letter and receipts topics when they are missing."
     )
     group_instance_id: InstanceId | None = Field(
-        default=None, description="Static membership: this replica's own, lasting name; set for all replicas or none."
+        default=None, description="Static membership: a stable name, unique to this replica; set for all or none."
     )
     start_from: Literal["refuse", "earliest", "latest"] = Field(
-        default="refuse", description="Where a group without offsets starts on a topic with records; `refuse` asks you."
+        default="refuse",
+        description="Where a group without offsets starts on a topic with records; `refuse` makes you choose.",
     )
     session_timeout_seconds: Seconds = Field(
-        default=30.0, le=1800, description="Without a sign of life for this long a replica loses its partitions."
+        default=30.0, le=1800, description="A replica that shows no sign of life for this long loses its partitions."
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="How to talk to the brokers."
+        default="PLAINTEXT", description="How to connect to the brokers."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="PLAIN", description="How to log in, with a SASL protocol."
     )
     sasl_username: Text | None = Field(default=None, description="User name, with a SASL protocol.")
     sasl_password: Password | None = Field(default=None, description="Password, with a SASL protocol.")
-    ssl_ca_file: File | None = Field(
-        default=None, description="Certificates to trust (PEM); the system's when not given."
-    )
+    ssl_ca_file: File | None = Field(default=None, description="Certificates to trust (PEM); by default the system's.")
     ssl_cert_file: File | None = Field(
-        default=None, description="Our own certificate (PEM), where brokers ask for one."
+        default=None, description="Client certificate (PEM), if the brokers require one."
     )
-    ssl_key_file: File | None = Field(default=None, description="The key of our own certificate (PEM).")
+    ssl_key_file: File | None = Field(default=None, description="Private key of the client certificate (PEM).")
 
 
 class BatchSettings(_Section):
@@ -145,11 +144,9 @@ class BatchSettings(_Section):
     max_age_seconds: Seconds = Field(
         default=1.0, description="A batch is sent when its oldest event has waited this long."
     )
-    max_held_events: Count = Field(
-        default=50_000, ge=1, description="Reading pauses while this many events have no end yet."
-    )
+    max_held_events: Count = Field(default=50_000, ge=1, description="Reading pauses while this many events are held.")
     max_held_bytes: Count = Field(
-        default=67_108_864, ge=1, description="Reading pauses while held events take this much."
+        default=67_108_864, ge=1, description="Reading pauses while held events take up this many bytes."
     )
 
 
@@ -163,21 +160,21 @@ class DedupeSettings(_Section):
 class BillingSettings(_Section):
     """The billing provider."""
 
-    transport: Literal["rest", "mcp"] = Field(default="rest", description="How to talk to the provider.")
+    transport: Literal["rest", "mcp"] = Field(default="rest", description="How to reach the provider.")
     base_url: Url = Field(default="http://127.0.0.1:8484", description="The provider's address, without /v1.")
     mcp_url: Url = Field(
         default_factory=lambda data: f"{data['base_url'].removesuffix('/v1/sdk')}/mcp",
         description="The provider's MCP address.",
     )
     secret_key: Secret | None = Field(default=None, description="The provider's secret key.")
-    timeout_seconds: Seconds = Field(default=10.0, description="One deadline over a whole request to the provider.")
-    max_in_flight: Count = Field(default=4, ge=1, le=64, description="Requests that may be under way at the same time.")
+    timeout_seconds: Seconds = Field(default=10.0, description="Deadline for a whole request to the provider.")
+    max_in_flight: Count = Field(default=4, ge=1, le=64, description="Requests that may be in flight at the same time.")
     unknown_customer_wait_seconds: SecondsOrZero = Field(
-        default=300.0, description="How long events of a customer unknown to the provider are tried again."
+        default=300.0, description="How long events of a customer unknown to the provider are retried."
     )
     idempotency_window_seconds: Seconds | None = Field(
         default=None,
-        description="How long the provider remembers an idempotency key, where that is known: for replays.",
+        description="How long the provider remembers an idempotency key, if you know; limits `meter replay`.",
     )
 
     @property
@@ -195,13 +192,13 @@ class BillingSettings(_Section):
 class LimitsSettings(_Section):
     """Answers to "may this customer go on?"."""
 
-    ttl_seconds: SecondsOrZero = Field(default=10.0, description="How long a snapshot of the provider's is fresh.")
+    ttl_seconds: SecondsOrZero = Field(default=10.0, description="How long the provider's answer counts as fresh.")
     max_stale_seconds: SecondsOrZero = Field(
-        default=60.0, description="How old a snapshot may be that is used while the provider is away."
+        default=60.0, description="How old an answer may be that is used while the provider is unavailable."
     )
-    max_entries: Count = Field(default=100_000, ge=1, description="Customers and products in the cache.")
+    max_entries: Count = Field(default=100_000, ge=1, description="Pairs of customer and product in the cache.")
     on_unavailable: Literal["allow", "deny"] = Field(
-        default="allow", description="The answer while there is neither provider nor snapshot."
+        default="allow", description="The answer when the provider is unavailable and no earlier answer can be used."
     )
 
 
@@ -209,9 +206,9 @@ class HttpSettings(_Section):
     """The daemon's own HTTP server."""
 
     host: Text = Field(default="127.0.0.1", description="Address to listen on.")
-    port: Count = Field(default=8480, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    port: Count = Field(default=8480, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     token: Secret | None = Field(
-        default=None, description="Needed for /v1/* and /status; must be set unless the host is loopback."
+        default=None, description="Required by /v1/* and /status; must be set unless the host is loopback."
     )
 
     @property
@@ -226,7 +223,7 @@ class HttpSettings(_Section):
 class RunSettings(_Section):
     """How the process ends."""
 
-    drain_timeout_seconds: Seconds = Field(default=20.0, description="Time to send what is held after SIGTERM.")
+    drain_timeout_seconds: Seconds = Field(default=20.0, description="Time to send held events after SIGTERM.")
     stuck_after_seconds: Seconds = Field(
         default=60.0, description="Without progress or a known cause `/healthz` fails within this time."
     )
@@ -235,9 +232,7 @@ class RunSettings(_Section):
 class LogSettings(_Section):
     """What is written to stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least important level shown."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Lowest level shown.")
     format: Literal["auto", "json", "readable"] = Field(
         default="auto", description="`auto`: readable on a terminal, JSON otherwise."
     )

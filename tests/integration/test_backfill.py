@@ -72,7 +72,7 @@ async def test_ctrl_c_says_where_to_go_on_and_going_on_there_sends_the_rest(
         await eventually(some_are_there, 30, "some are in the topic")
         stopped.signal(signal.SIGINT)
         assert await stopped.end() == 130
-        line = re.search(r"go on with --from-line (\d+)\n", stopped.log)
+        line = re.search(r"continue with --from-line (\d+)\n", stopped.log)
         assert line is not None, stopped.log
         rest = place.start_program("send", ["send", str(file), "--from-line", line[1]])
         assert await rest.end(30) == 0, rest.log

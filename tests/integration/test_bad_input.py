@@ -74,7 +74,7 @@ async def test_an_unreachable_broker_is_waited_for(tmp_path: Path) -> None:
     async with installation(f"{HOST}:{port}", "usage", tmp_path) as place:
         await place.start_sandbox()
         meter = await place.start_meter()
-        await meter.says("nobody listens there")
+        await meter.says("nothing is listening there")
         assert (await meter.status())["ready"] is False
 
         with LocalKafka(port=port):
@@ -82,7 +82,7 @@ async def test_an_unreachable_broker_is_waited_for(tmp_path: Path) -> None:
             await place.produce(usages(2_000))
             await place.everything_ended()
             await place.books_balance()
-            assert meter.program.log.count("nobody listens there") == 1
+            assert meter.program.log.count("nothing is listening there") == 1
             await meter.program.stop()
 
 

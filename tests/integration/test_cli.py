@@ -99,7 +99,7 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (["send", "nowhere.jsonl"], "nowhere.jsonl cannot be read: no such file or directory"),
         (["send", "-", "--topic", "a b"], "--topic 'a b' is not a topic name"),
         (["replay", "--from", "2026-01-01"], "Missing option '--to'. (try: meter replay --help)"),
-        (["replay", "--from", "yesterday", "--to", "2026-01-01"], "--from 'yesterday' is no time: ISO 8601"),
+        (["replay", "--from", "yesterday", "--to", "2026-01-01"], "--from 'yesterday' is not a valid time: ISO 8601"),
         (["replay", "--from", "2026-01-02", "--to", "2026-01-01"], "--from 2026-01-02 is not before --to 2026-01-01"),
         (["replay", "--from", "0001-01-01T00:00:00+14:00", "--to", "2026-01-01"], "--beyond-provider-memory"),
         (["replay", "--from", "2026-01-01", "--to", "2026-01-02", "--per-second", "0"], "--per-second"),
@@ -168,7 +168,7 @@ def test_check_config_says_what_run_needs_besides(tmp_path: Path) -> None:
     """A file without the secret is fine in itself; `meter run` will want the key."""
     done = meter("check-config", folder=tmp_path)
     assert done.returncode == 0
-    assert "note: `meter run` needs one thing more: billing.secret_key" in done.stdout
+    assert "note: `meter run` needs one more thing: billing.secret_key" in done.stdout
 
 
 @pytest.mark.parametrize("from_stdin", [True, False])
@@ -182,7 +182,7 @@ def test_send_lists_broken_lines_and_sends_nothing(tmp_path: Path, from_stdin: b
     assert (done.returncode, done.stdout, len(said)) == (2, "", 22)
     assert said[0].startswith(f"{'stdin' if from_stdin else 'events.jsonl'}:2: invalid:")
     assert said[20] == "... and 6 more broken lines"
-    assert said[21] == "meter: nothing was sent; mend the lines, or send the other 2 with --skip-broken"
+    assert said[21] == "meter: nothing was sent: fix the lines, or send the other 2 with --skip-broken"
 
 
 def test_send_from_a_line_that_there_is_not_sends_nothing_and_says_so(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ async def test_a_line_too_large_for_the_broker_is_named(broker: Broker, topic: M
     text = "\n".join([events(1)[0], events(1, "x" * 2_000_000)[0]])
     done = await on_kafka(broker, name, "send", "-", stdin=text)
     assert done.returncode == 1
-    assert "line 2 was not taken: 2,000,0" in done.stderr
-    assert done.stderr.endswith("events that were: 1\n")
+    assert "line 2 was not accepted: 2,000,0" in done.stderr
+    assert done.stderr.endswith("events sent: 1\n")
 
 
 async def test_dead_letters_are_listed_once_per_origin(broker: Broker, topic: MakeTopic) -> None:
@@ -113,8 +113,10 @@ async def test_a_list_is_narrowed_and_says_when_the_topic_forgets(broker: Broker
     await _write_dead_letters(broker, name)
     listed = await on_kafka(broker, name, "dead-letters", "list", "--reason", "invalid", "--json")
     assert [letter["reason"] for letter in json.loads(listed.stdout)] == ["invalid:not_json"]
-    assert f"topic {name}-dead-letters keeps records for 1 days, unlimited time is needed" in listed.stderr
+    assert (
+        f"topic {name}-dead-letters keeps records for 1 day, but must keep them for an unlimited time" in listed.stderr
+    )
     none = await on_kafka(broker, name, "dead-letters", "list", "--customer", "cus_1", "--from", "2026-01-01")
-    assert none.stdout == f"no dead letters in {name}-dead-letters that fit\n"
+    assert none.stdout == f"no dead letters in {name}-dead-letters that match\n"
     wrong = await on_kafka(broker, name, "dead-letters", "list", "--from", "yesterday")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

@@ -65,7 +65,7 @@ async def test_a_signal_ends_it_in_order(start: StartCommand, number: signal.Sig
     """Ctrl-C and SIGTERM: exit code 0, the port free, the temporary data deleted."""
     port = any_free()
     process = await start("--port", port)
-    data = re.search(r"data: (\S+) \(deleted at the end", await welcome(process))
+    data = re.search(r"data: (\S+) \(deleted on exit", await welcome(process))
     assert data is not None
     assert is_folder(data[1])
 

@@ -81,7 +81,7 @@ async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: Kaf
     async with connected_admin(kafka) as admin:
         await grow(admin, kafka.topic, 3)
     (warning,) = await ensure_topics(settled, DAY_SECONDS)
-    assert f"{kafka.receipts_topic} has 2 partitions where 3 are needed" in warning
+    assert f"{kafka.receipts_topic} has 2 partitions but needs 3" in warning
     writer = Writer(settled)
     receipts = KafkaReceipts(settled, writer)
     with pytest.raises(Unavailable, match="has no partition 2"):
@@ -116,8 +116,10 @@ async def test_topics_that_forget_too_soon_are_reported(kafka: KafkaSettings) ->
     await create_topic(kafka.bootstrap_servers, kafka.dead_letter_topic, 1, short)
     await create_topic(kafka.bootstrap_servers, kafka.receipts_topic, 2, short)
     letters, receipts = await ensure_topics(kafka, window_seconds=60)
-    assert letters == f"topic {kafka.dead_letter_topic} keeps records for 1 days, unlimited time is needed"
-    assert receipts == f"topic {kafka.receipts_topic} keeps records for 1 days, 7 days is needed"
+    assert (
+        letters == f"topic {kafka.dead_letter_topic} keeps records for 1 day, but must keep them for an unlimited time"
+    )
+    assert receipts == f"topic {kafka.receipts_topic} keeps records for 1 day, but must keep them for 7 days"
 
 
 async def test_a_compacted_receipts_topic_is_reported(kafka: KafkaSettings) -> None:

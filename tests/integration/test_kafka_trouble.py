@@ -95,7 +95,7 @@ async def test_nobody_there_is_said_at_once() -> None:
     """With the address; not a refusal."""
     fault = await fault_of(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     assert not isinstance(fault, Unauthenticated)
-    assert str(fault) == "Kafka at 127.0.0.1:1 is not reachable: nobody listens there"
+    assert str(fault) == "Kafka at 127.0.0.1:1 is not reachable: nothing is listening there"
 
 
 @pytest.fixture

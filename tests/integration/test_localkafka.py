@@ -81,5 +81,5 @@ def test_a_broker_with_damaged_data_shows_the_end_of_its_log(tmp_path: Path) -> 
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=7\n")
 
-    with pytest.raises(CommandFailed, match=r"(?s)Kafka ended while it started; the end of its log:.*node"):
+    with pytest.raises(CommandFailed, match=r"(?s)Kafka exited during start-up; the end of its log:.*node"):
         LocalKafka(data=tmp_path).start()

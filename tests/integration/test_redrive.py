@@ -87,7 +87,7 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
         assert {record.key for record in records if is_redriven(record)} == {KEY}
         nobody = place.start_program("redrive", ["dead-letters", "redrive", f"{place.topic}:0:99999"])
         assert await nobody.end(40) == 1
-        assert f"fits: {place.topic}:0:99999" in nobody.log
+        assert f"letters: {place.topic}:0:99999" in nobody.log
         audit = place.start_program("audit", ["audit"])
         assert await audit.end(40) == 0, audit.log
 
@@ -158,7 +158,7 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
 
         gone = place.start_program("park", ["dead-letters", "park", listed[0]["origin"]], http__port=meter.port)
         assert await gone.end() == 1
-        assert "none of them can be parked here: ended, not read yet" in gone.log
+        assert "none of them can be parked here: already ended, not read yet" in gone.log
         await sandbox.fail()
         assert (await letters(place, "redrive"))["results"] == {"redriven": 4}
 
@@ -201,7 +201,7 @@ async def test_whoever_parks_at_one_of_several_replicas_is_told_what_the_others_
         origin = f"{place.topic}:{min(theirs)}:0"
         wrong = place.start_program("park", ["dead-letters", "park", origin], http__port=one.port)
         assert await wrong.end() == 1
-        assert f"partition {min(theirs)} is with the replica at 127.0.0.1 (meter-" in wrong.log
+        assert f"partition {min(theirs)} is held by the replica at 127.0.0.1 (meter-" in wrong.log
         second = await parked(
             "--customer", "cus_refused", "--at", f"127.0.0.1:{one.port}", "--at", f"127.0.0.1:{other.port}"
         )

@@ -59,7 +59,7 @@ async def test_a_process_that_is_stuck_for_an_unknown_cause_says_so_and_ends(
         assert await meter.program.end(LOOKS_SECONDS + 5) == 1
         why = "watchdog: nothing moves, nobody knows why, and /healthz has said so for some time; the process ends"
         assert why in meter.program.log
-        assert "the client is made anew" in meter.program.log  # it had tried that before
+        assert "the client is recreated" in meter.program.log  # it had tried that before
         await place.start_meter()
         await place.all_is_billed_once()
 
@@ -80,7 +80,7 @@ async def test_a_client_that_silently_delivers_nothing_is_made_anew(
 
         await stays_healthy([meter], 2 * STUCK_AFTER_SECONDS)
         await place.all_is_billed_once()
-        assert "have records and none arrives: the client is made anew" in meter.program.log
+        assert "have records but none arrives: the client is recreated" in meter.program.log
 
 
 async def test_a_client_whose_requests_are_never_answered_goes_on_by_itself(
@@ -104,7 +104,7 @@ async def test_a_client_whose_requests_are_never_answered_goes_on_by_itself(
 
 async def test_a_known_cause_is_no_reason_to_restart(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
     """A refused key, one refused event on a quiet topic, and a partition that an unknown customer's event blocks: each
-    holds events for longer than the watchdog's patience, each is left alone, and each ends as soon as it can."""
+    holds events for longer than the watchdog's patience, each is skipped, and each ends as soon as it can."""
     async with AsyncExitStack() as places:
 
         async def place(name: str) -> Installation:

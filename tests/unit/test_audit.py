@@ -85,7 +85,7 @@ async def test_a_gap_may_be_a_receipt_that_is_no_longer_kept() -> None:
     topics.event("a")
     topics.receipt({0: ("a", "a")})
     topics.receipt({1: ("b", "a")})
-    words = "no longer kept in t-receipts: 1 records; an end that only they named cannot be seen"
+    words = "no longer kept in t-receipts: 1 records; ends recorded only there cannot be seen"
     findings = await found(topics, Nobody())
     assert (findings.verdict, findings.as_json()["expired"]) == (Verdict.FAILED, {"t-receipts": 1})
     assert words in findings.lines()
@@ -212,7 +212,7 @@ async def test_one_key_in_two_places_is_one_event() -> None:
     findings = await found(topics, Rows(row("a", 7)))
     assert findings.verdict is Verdict.OK
     assert (findings.accepted, findings.not_debited, findings.repeats) == ((1, 7), {}, 1)
-    said = "accepted as repeats, which the provider had: 1 (on debits its first answer counts)"
+    said = "accepted as repeats that the provider already had: 1"
     assert said in findings.lines()
 
 

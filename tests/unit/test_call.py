@@ -129,7 +129,7 @@ def test_an_answer_cannot_steer_the_terminal() -> None:
         ({"success": False, "error": "No"}, False, "No"),
         ("It broke", True, "It broke"),
         ({"why": 7}, True, '{"why": 7}'),
-        ("", True, "it does not say why"),
+        ("", True, "no reason given"),
     ],
 )
 def test_a_failure_is_one_line(said: object, failed: bool, expected: str) -> None:

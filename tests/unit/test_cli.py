@@ -55,13 +55,13 @@ def test_a_span_of_time_has_a_beginning_before_its_end() -> None:
     for since, until in (("2026-02-01", "2026-01-31"), ("2026-01-31", "2026-01-31"), ("2026-01-31", "1960-01-01")):
         with pytest.raises(UserMistake, match=f"--from {since} is not before --to {until}"):
             span_of(since, until)
-    with pytest.raises(UserMistake, match="--to 'tomorrow' is no time: ISO 8601"):
+    with pytest.raises(UserMistake, match="--to 'tomorrow' is not a valid time: ISO 8601"):
         span_of(None, "tomorrow")
 
 
 def test_an_origin_that_can_be_none_is_a_mistake() -> None:
     """And not a filter that nothing fits."""
-    with pytest.raises(UserMistake, match="'order-17' is no ORIGIN: topic:partition:offset"):
+    with pytest.raises(UserMistake, match="'order-17' is not a valid ORIGIN: use topic:partition:offset"):
         letter_filter(["t:0:1", "order-17"], None, None, None, None)
 
 
@@ -89,5 +89,5 @@ def test_an_origin_to_park_may_leave_out_the_topic() -> None:
     """`meter status` does; another topic's is a mistake."""
     assert whole_origins(["3:41", "t:0:1"], "t") == ["t:3:41", "t:0:1"]
     for wrong in ("other:0:1", "3", "t:3", "order-17"):
-        with pytest.raises(UserMistake, match="is no ORIGIN: t:partition:offset"):
+        with pytest.raises(UserMistake, match="is not a valid ORIGIN: use t:partition:offset"):
             whole_origins([wrong], "t")

@@ -52,7 +52,7 @@ async def test_a_repeat_is_not_called_undebited() -> None:
     topics.receipt({0: ("a", "a")}, undebited={"0": "duplicate"})
     told_of = await told(topics, "a")
     assert told_of.verdict() == (
-        "billed: the provider's reference is a; it had the event already, and its first answer was lost"
+        "billed: the provider's reference is a; it already had the event, and its first answer was lost"
     )
     assert not any("not debited" in line for line in told_of.lines())
 
@@ -81,11 +81,11 @@ async def test_what_was_billed_is_told_and_not_what_another_event_says_under_its
     assert any(line.startswith("conflict  t:0:1: dead lettered") for line in by_key.lines())
     assert "          says 7 units of (no product) for cus_1" in by_key.lines()
     assert (by_place.content, by_place.accepted) == (Content("cus_1", "", 7), None)
-    assert by_place.verdict() == "in the dead letters: conflict: another event has its key"
+    assert by_place.verdict() == "in the dead letters: conflict: a different event has its key"
 
     topics.add("t-dead-letters", b"", *as_bytes(origin="t:0:1", key="new:1", redrives="1", redriven="2026-01-31"))
     again = await told(topics, "t:0:1")
-    assert again.verdict().endswith("has its key; redriven at 2026-01-31 as an event of its own, new:1")
+    assert again.verdict().endswith("has its key; redriven at 2026-01-31 as a separate event, new:1")
     assert again.as_json()["reference"] is None
 
 
@@ -134,7 +134,7 @@ async def test_what_nothing_tells_of(asked: str) -> None:
     """One sentence, exit 1."""
     topics = KeptTopics(committed=1)
     topics.event("a")
-    with pytest.raises(CommandFailed, match="nothing that is kept tells of"):
+    with pytest.raises(CommandFailed, match="no trace of"):
         await told(topics, asked)
 
 

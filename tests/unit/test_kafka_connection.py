@@ -50,8 +50,8 @@ def test_a_certificate_file_that_is_none_is_bad_configuration(tmp_path: Path, op
     ("error", "kind", "words"),
     [
         (errors.SaslAuthenticationFailed("Invalid credentials"), Unauthenticated, "refuses the login"),
-        (errors.TopicAuthorizationFailedError("usage"), Unavailable, "does not allow it"),
-        (errors.GroupAuthorizationFailedError("meter"), Unavailable, "does not allow it"),
+        (errors.TopicAuthorizationFailedError("usage"), Unavailable, "does not allow this user"),
+        (errors.GroupAuthorizationFailedError("meter"), Unavailable, "does not allow this user"),
         (errors.NodeNotReadyError("node 1"), Unavailable, "node 1"),
         (OSError("no route"), Unavailable, "no route"),
     ],

@@ -88,7 +88,7 @@ async def test_a_group_whose_offsets_have_expired_is_refused_and_does_not_begin_
     async with before.running():
         await before.ended()
     world.group.commits.clear()
-    with pytest.raises(NoStartingPoint, match="say where to start"):
+    with pytest.raises(NoStartingPoint, match="set kafka"):
         async with after.running() as task:
             await after.until(task.done, "refused")
     assert after.machine.counts.consumed == 0

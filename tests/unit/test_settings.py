@@ -103,7 +103,7 @@ def test_mistakes_of_file_and_environment_are_reported_together(tmp_path: Path) 
     found = faults(path, environ, needs_secret_key=True)
     assert len(found) == 5
     assert "METER_LOG__LEVL is not an option; did you mean METER_LOG__LEVEL?" in found
-    assert "METER_HTTP__PORT is 'many': allowed is a whole number from 0 to 65535" in found
+    assert "METER_HTTP__PORT is 'many': it must be a whole number from 0 to 65535" in found
     assert any("METER_HTTP__HOST 0.0.0.0 can be reached from other machines" in fault for fault in found)
     assert any(fault.startswith("billing.secret_key is missing") for fault in found)
 

@@ -129,7 +129,7 @@ def test_what_is_left_to_read_is_not_forgotten_while_the_client_is_made_anew() -
     replica.pass_time(30.0)
     replica.standing.client_is_silent()
     replica.standing.worker = None
-    replica.standing.kafka_lost(Silent("none arrives: the client is made anew"))
+    replica.standing.kafka_lost(Silent("none arrives: the client is recreated"))
     replica.driver.revoke()
     assert replica.standing.alive()
     replica.driver.assign(0, 1)
@@ -146,7 +146,7 @@ def test_a_broker_that_is_away_has_no_need_of_a_restart() -> None:
     replica.worker.ends = {0: Bounds(0, 9)}
     assert replica.standing.alive()
     replica.standing.client_is_silent()
-    replica.standing.kafka_lost(Silent("none arrives: the client is made anew"))
+    replica.standing.kafka_lost(Silent("none arrives: the client is recreated"))
     replica.standing.kafka_lost(Unavailable("nobody listens there"))
     replica.pass_time(3600.0)
     assert replica.standing.alive()

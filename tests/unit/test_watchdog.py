@@ -22,7 +22,7 @@ def test_a_loop_that_stands_still_is_the_end() -> None:
     verdict = Verdict(not_alive_looks=2, still_looks=3)
     beats = [1, 1, 1, 2, 2, 2]
     assert [verdict.look(Beat(count, alive=True)) for count in beats] == [None] * 6
-    assert verdict.look(Beat(2, alive=True)) == "the loop has stood still for 3 s"
+    assert verdict.look(Beat(2, alive=True)) == "the event loop has stood still for 3 s"
 
 
 def test_a_process_that_is_not_alive_for_long_is_the_end() -> None:
@@ -51,5 +51,5 @@ def test_a_blocked_loop_ends_the_process_and_says_where_it_hangs() -> None:
     """Exit code 1, the reason and the stacks on stderr."""
     ended = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 1
-    assert "watchdog: the loop has stood still" in ended.stderr
+    assert "watchdog: the event loop has stood still" in ended.stderr
     assert "in main" in ended.stderr
