@@ -154,6 +154,7 @@ def _counted(counts: Counts) -> Iterable[Metric]:
     batches = dict.fromkeys(TRIGGERS, 0) | counts.batches
     yield _labelled("meter_batches", "Batches, by what triggered them", "trigger", batches)
     yield CounterMetricFamily("meter_lost_records", "Records that expired before they were read", counts.lost_records)
+    yield CounterMetricFamily("meter_cut_logs", "Partitions found to end below their commit", counts.cut_logs)
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -12,6 +12,8 @@ from meter.errors import NoStartingPoint, Redelivered, Unavailable
 from meter.pipeline import receipt as receipts
 from meter.pipeline.machine import Machine
 from meter.pipeline.start import (
+    CLOCKS_SECONDS,
+    Bounds,
     Choice,
     CommitNote,
     Committed,
@@ -108,6 +110,8 @@ class RebalanceListener:
             self._source.seek(partition, start.offset)
             if start.lost is not None:
                 self._lost(partition, start.lost.beginning, start.lost.end)
+            if start.beyond is not None:
+                self._cut(partition, start, start.beyond)
         self._machine.commits.wait(until_seconds=started + wait_seconds)
         self._machine.assigned(self._source.cluster_id, starts, choice, started, self._clock.now())
         self._fills = [self._spawn(self._fill(partition)) for partition in sorted(partitions)]
@@ -191,8 +195,9 @@ class RebalanceListener:
         if isinstance(choice, Refused):
             raise NoStartingPoint(self._no_starting_point(choice, await self._source.oldest_at(everywhere)))
         starts = await self._look_up(plan_starts(partitions, committed, bounds, choice))
-        started = self._clock.now().steady_seconds
-        notes = {p: Committed(s.offset, encode_note(CommitNote(choice, s.receipts_offset))) for p, s in starts.items()}
+        started, at, notes = self._clock.now().steady_seconds, self._clock.now().wall_seconds, {}
+        for partition, start in starts.items():
+            notes[partition] = Committed(start.offset, encode_note(CommitNote(choice, start.receipts_offset, at=at)))
         await self._source.commit(notes)
         wait_seconds = 0.0 if were_given_back(partitions, committed) else self._options.take_over_seconds
         return started, starts, choice, wait_seconds
@@ -204,6 +209,9 @@ class RebalanceListener:
             if start.at_seconds is not None:
                 offsets = await self._source.offsets_at([partition], start.at_seconds)
                 found[partition] = start._replace(offset=max(start.offset, offsets[partition]))
+                if start.beyond is not None:  # a receipt is younger than its record, by whichever clocks
+                    tail = await self._receipts.offset_at(partition, start.at_seconds - CLOCKS_SECONDS)
+                    found[partition] = found[partition]._replace(receipts_offset=tail)
         return found
 
     def _no_starting_point(self, refused: Refused, oldest_at: float | None) -> str:
@@ -276,6 +284,17 @@ class RebalanceListener:
     def _lost(self, partition: int, first: int, end: int) -> None:
         self._machine.counts.lost_records += end - first
         log.error("records.lost", partition=partition, first_offset=first, records=end - first, why="out of retention")
+
+    def _cut(self, partition: int, start: Start, log_now: Bounds) -> None:
+        self._machine.counts.cut_logs += 1
+        log.error(
+            "log.ends_below_commit",
+            partition=partition,
+            end=log_now.end,
+            goes_on_at=start.offset,
+            passed_over=start.offset - log_now.beginning,
+            why="another log, or one that has lost its end: records older than the last commit are taken for handled",
+        )
 
 
 class _Tail(NamedTuple):

@@ -96,6 +96,7 @@ class Standing:
             "not_debited": dict(self._machine.counts.not_debited),
             "dead_lettered": dict(self._machine.counts.dead_lettered),
             "lost_records": self._machine.counts.lost_records,
+            "cut_logs": self._machine.counts.cut_logs,
             "dedupe_ids": len(self._machine.window),
             "ready": not self.reasons(),
             "reasons": self.reasons(),

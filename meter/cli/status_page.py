@@ -30,6 +30,8 @@ def _lines(address: str, answer: Mapping[str, Any], consumed_per_second: float |
             yield Text(f"{name:<8} " + ", ".join(f"{count:,} {reason}" for reason, count in answer[key].items()))
     if answer.get("lost_records"):
         yield Text(f"LOST     {answer['lost_records']:,} records expired before they were read", style="bold red")
+    if answer.get("cut_logs"):
+        yield Text(f"CUT      {answer['cut_logs']:,} times a partition ended below its commit", style="bold red")
 
 
 def _billing(billing: Mapping[str, Any]) -> str:

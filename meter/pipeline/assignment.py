@@ -141,12 +141,12 @@ class Assignment:
         """What may be committed."""
         return {partition: progress.commit_position() for partition, progress in self._progress.items()}
 
-    def commits(self, *, given_back: bool = False) -> dict[int, Committed]:
-        """What to commit, with the note that a later owner needs."""
+    def commits(self, wall_seconds: float, *, given_back: bool = False) -> dict[int, Committed]:
+        """What to commit now, with the note that a later owner needs."""
         return {
             partition: Committed(
                 progress.commit_position(),
-                encode_note(CommitNote(self._choice, progress.receipts_offset(), given_back)),
+                encode_note(CommitNote(self._choice, progress.receipts_offset(), given_back, wall_seconds)),
             )
             for partition, progress in self._progress.items()
         }

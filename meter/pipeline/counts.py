@@ -31,6 +31,8 @@ class Counts:
     """Trigger (`count`, `bytes`, `age`, `drain`) -> batches."""
     lost_records: int = 0
     """Records that fell out of retention before they were read."""
+    cut_logs: int = 0
+    """Partitions that were taken over with a log that ends below the group's commit."""
 
     def dead_letter(self, reason: str) -> None:
         """One more is in the dead letters, acknowledged."""

@@ -91,7 +91,8 @@ class Machine:
         It says that they were given back only when nothing is under way, and nobody before us can be sending either.
         """
         no_other = now.steady_seconds >= self.commits.waits_until()
-        return self.assignment.commits(given_back=self._is_handing_over and no_other and self.is_quiet(now))
+        given_back = self._is_handing_over and no_other and self.is_quiet(now)
+        return self.assignment.commits(now.wall_seconds, given_back=given_back)
 
     def is_inserting(self, now: Now) -> bool:
         """A request is under way, or one that ended unknown may still be inserted."""
@@ -280,7 +281,7 @@ class Machine:
         commit_at = self.commits.due_at(positions, is_holding=self.counts.held > 0)
         commit = None
         if commit_at <= steady:
-            commit = self.assignment.commits()
+            commit = self.assignment.commits(now.wall_seconds)
             self.commits.start(commit, steady)
             commit_at = float("inf")
         can_send = steady < self.commits.lease_until() and not self._is_handing_over

@@ -3,6 +3,10 @@
 A commit's metadata carries that choice, its time and the number of partitions then. So a partition that nobody
 had committed yet when a process died still follows the choice as of the time when it was made, and a partition
 that was added later starts at its beginning.
+
+A log may also end below its commit: it is another one under the same name, of which nothing was handled, or its end was
+lost (an unclean leader election), and all that it still holds was handled. Both are told apart by time: what is older
+than the commit was handled with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +15,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 StartFrom = Literal["refuse", "earliest", "latest"]
+
+CLOCKS_SECONDS = 3600.0
+"""How far the clocks that stamp records may be off."""
 
 
 class Committed(NamedTuple):
@@ -43,6 +50,8 @@ class CommitNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """Every receipt that concerns an offset at or above the commit stands here or later in the receipts topic."""
     given_back: bool = False
     """The owner had ended or released everything, and sends nothing more. The next owner's first commit clears it."""
+    at: float = 0.0
+    """When it was written, Unix seconds; 0 when that is not known."""
 
 
 class Refused(NamedTuple):
@@ -52,13 +61,15 @@ class Refused(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where one partition begins. With `at_seconds` the offset is still to be looked up by time."""
+    """Where one partition begins. With `at_seconds` the offset is still to be looked up by time, not below this one."""
 
     offset: int
     receipts_offset: int = 0
     at_seconds: float | None = None
     lost: Bounds | None = None
     """Committed offsets that are no longer in the log: [beginning, end)."""
+    beyond: Bounds | None = None
+    """What the log holds, where that ends below the commit. Receipts since `at_seconds` tell what of it was handled."""
 
 
 def encode_note(note: CommitNote) -> str:
@@ -117,9 +128,9 @@ def _start(partition: int, commit: Committed | None, bounds: Bounds, choice: Cho
     if commit is None:
         follows_latest = choice.start_from == "latest" and partition < choice.partitions
         return Start(bounds.beginning, at_seconds=choice.at if follows_latest else None)
-    receipts_offset = decode_note(commit.metadata).receipts_offset
+    note = decode_note(commit.metadata)
     if commit.offset < bounds.beginning:
-        return Start(bounds.beginning, receipts_offset, lost=Bounds(commit.offset, bounds.beginning))
-    if commit.offset > bounds.end:  # another log under the same name: nothing of it was handled
-        return Start(bounds.beginning, receipts_offset)
-    return Start(commit.offset, receipts_offset)
+        return Start(bounds.beginning, note.receipts_offset, lost=Bounds(commit.offset, bounds.beginning))
+    if commit.offset > bounds.end:
+        return Start(bounds.beginning, at_seconds=note.at - CLOCKS_SECONDS if note.at else None, beyond=bounds)
+    return Start(commit.offset, note.receipts_offset)

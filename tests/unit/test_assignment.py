@@ -152,7 +152,7 @@ def test_a_commit_carries_the_choice_and_where_to_read_receipts() -> None:
     one.receipt_started(0, 1, [0])
     one.receipt_written(0, 1, 7, [0])
     one.ended(0, held[:1], 0.0)
-    commit = one.commits()[0]
+    commit = one.commits(1000.0)[0]
     assert commit.offset == 1
     assert decode_note(commit.metadata).choice == CHOICE
     assert decode_note(commit.metadata).receipts_offset == 8

@@ -28,6 +28,7 @@ PROMISED = {
     "meter_limits_answer_seconds_bucket",
     "meter_limits_entries",
     "meter_lost_records_total",
+    "meter_cut_logs_total",
     "meter_build_info",
     "process_resident_memory_bytes",
 }

@@ -80,6 +80,54 @@ async def test_a_commit_out_of_retention_is_loud() -> None:
     assert [line["records"] for line in lines if line["event"] == "records.lost"] == [2]
 
 
+async def test_a_log_that_lost_its_end_is_not_sent_again() -> None:
+    """A replica that did not have all became leader: what is older than the last commit is passed over, what came after
+    it is billed, and between them receipts tell what was handled. It is said loudly."""
+    world = World()
+    world.produce("old")
+    world.turn(7200.0)
+    world.produce("a", "b", "c")
+    before, after = Process(world), Process(world)
+    async with before.running():
+        await before.ended()
+    log = world.cluster.log(TOPIC, 0)
+    del log.records[2:]
+    log.end = 2
+    world.produce("new")
+    world.billing.rows.clear()
+    with capture_logs() as lines:
+        async with after.running():
+            await after.ended()
+    assert after.billing.rows.keys() == {"new"}
+    assert after.events == {"consumed": 2, "duplicate": 1, "accepted": 1}
+    told = {line["event"]: line for line in lines}["log.ends_below_commit"]
+    assert (told["end"], told["goes_on_at"], told["passed_over"]) == (3, 1, 1)
+    assert after.standing.status()["cut_logs"] == 1
+
+
+async def test_what_is_read_again_of_a_log_that_lost_its_end_is_recognised_after_days() -> None:
+    """The receipts of that time are read, and no older ones, however long meter was away: the window does not reach
+    so far."""
+    world = World()
+    before, after = Process(world), Process(world)
+    async with before.running():
+        world.produce("long ago")
+        await before.ended()
+        world.turn(200_000.0)
+        world.produce("a", "b", "c")
+        await before.ended()
+    log = world.cluster.log(TOPIC, 0)
+    del log.records[3:]
+    log.end = 3
+    world.turn(200_000.0)
+    world.billing.rows.clear()
+    async with after.running():
+        await after.ended()
+    assert after.billing.rows == {}
+    assert after.events == {"consumed": 2, "duplicate": 2}
+    assert (0, 1) in after.receipt_log.read_from
+
+
 async def test_a_group_whose_offsets_have_expired_is_refused_and_does_not_begin_anew() -> None:
     """L8: after a long stop the broker has forgotten the commits: nobody bills the whole retention once more."""
     world = World()

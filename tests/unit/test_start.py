@@ -86,6 +86,12 @@ def test_a_commit_that_fell_out_of_retention_names_what_is_lost() -> None:
     assert plan_starts([1], {1: committed(2, LATEST, 6)}, FULL, LATEST) == {1: Start(5, 6, lost=Bounds(2, 5))}
 
 
-def test_a_commit_beyond_the_end_is_of_another_log() -> None:
-    """A topic that was made anew is read from its beginning."""
-    assert plan_starts([0], {0: committed(99, LATEST)}, FULL, LATEST) == {0: Start(0)}
+def test_a_commit_beyond_the_end_goes_on_at_its_own_time() -> None:
+    """A topic that was made anew has nothing older, one that lost its end has; an hour is for clocks that are off."""
+    commits = {1: Committed(99, encode_note(CommitNote(LATEST, 17, at=10_000.0)))}
+    assert plan_starts([1], commits, FULL, LATEST) == {1: Start(5, at_seconds=6400.0, beyond=FULL[1])}
+
+
+def test_a_commit_beyond_the_end_of_which_nobody_knows_the_time_goes_back_to_the_beginning() -> None:
+    """Nothing is lost; and every receipt is read, so that what was handled is recognised."""
+    assert plan_starts([1], {1: committed(99, LATEST, 17)}, FULL, LATEST) == {1: Start(5, 0, beyond=FULL[1])}
