@@ -50,6 +50,8 @@ class Facts:
     another event to be accepted."""
     blocked: Collection[int] = ()
     """Partitions that an event without an end keeps from going on."""
+    full_of_refused: Collection[int] = ()
+    """Partitions that take no more records, while everything that is held was refused by the provider."""
     held: int = 0
     """Events without an end."""
     behind: int = 0
@@ -67,6 +69,9 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
     found = _kafka_reasons(facts) + _billing_reasons(facts)
     if facts.blocked:
         found.append(f"partition_blocked: an event that does not end blocks {_named(facts.blocked)}")
+    if facts.full_of_refused:
+        full = _named(facts.full_of_refused)
+        found.append(f"partition_full: the provider has refused everything that is held, and no more fits into {full}")
     if facts.draining:
         found.append("draining: the process is stopping")
     if is_stuck(facts, stuck_after_seconds):

@@ -147,6 +147,7 @@ class Standing:
             billing_trouble=gate.detail,
             waiting=machine.waits_for_its_time(now),
             blocked=machine.assignment.blocked(now.steady_seconds),
+            full_of_refused=machine.full_of_refused(),
             held=machine.counts.held,
             behind=self._last_known_behind(),
             client_suspected=self._client_suspected,

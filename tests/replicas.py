@@ -3,7 +3,7 @@
 from typing import Any
 
 from meter.metrics import Metrics
-from meter.pipeline.outcome import Refusal, Refused
+from meter.pipeline.outcome import Refusal, Refused, Rejected
 from meter.standing import Standing
 from tests.builders import Driver, bad_record, records
 from tests.clocks import HandClock
@@ -28,6 +28,15 @@ class Replica:
         """Their names."""
         return [reason.split(":")[0] for reason in self.standing.reasons()]
 
+    def refuse_until_full(self) -> None:
+        """Records come, and the provider refuses each of their events, until no more fit in."""
+        self.driver.feed(0, *records(0, 24))
+        while not self.driver.machine.full_of_refused():
+            self.driver.pass_time(0.5)
+            for _ in range(len(self.driver.sends)):
+                named = dict.fromkeys(range(len(self.driver.sends[0].events)), "no such field")
+                self.driver.answer(Rejected(named, "Validation failed"))
+
     def pass_time(self, seconds: float) -> None:
         """The worker goes on asking."""
         self.clock.turn(seconds)
@@ -36,7 +45,7 @@ class Replica:
 
 def every_readiness_reason() -> set[str]:
     """The names of all reasons that a replica gives, each brought about by what really causes it."""
-    away, blocked, failing, new, paused, rest, stuck = (Replica() for _ in range(7))
+    away, blocked, failing, full, new, paused, rest, stuck = (Replica(max_held_events=6) for _ in range(8))
     away.standing.worker, away.standing.kafka_trouble = None, "127.0.0.1:9092 does not answer"
     new.driver.assign(2, fill=False, wait_seconds=5.0)
     rest.standing.draining = True
@@ -50,4 +59,6 @@ def every_readiness_reason() -> set[str]:
     assert not stuck.reasons()  # its time runs from the first look
     for replica in (blocked, failing, stuck):
         replica.pass_time(61.0)
-    return {name for replica in (away, blocked, failing, new, paused, rest, stuck) for name in replica.reasons()}
+    full.refuse_until_full()
+    every = (away, blocked, failing, full, new, paused, rest, stuck)
+    return {name for replica in every for name in replica.reasons()}

@@ -172,6 +172,10 @@ class Assignment:
         blocked: Set[int] = frozenset() if only_refused_held else self.blocked(steady_seconds)
         return self._unfilled | self._full | blocked
 
+    def full(self) -> Set[int]:
+        """Partitions that hold as much as they may, as of the last `paused`."""
+        return self._full
+
     def blocked(self, steady_seconds: float) -> Set[int]:
         """Partitions in which one event without an end has kept others uncommitted for too long."""
         return {

@@ -4,7 +4,7 @@ The machine awaits nothing and knows no Kafka and no HTTP. Whoever runs it tells
 its `Actions`; the rules live in the parts, here they are only composed. After every input, ask for `next`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from meter.pipeline.actions import Actions, MachineOptions
 from meter.pipeline.assignment import Assignment, Decoded, held_bytes
@@ -253,6 +253,10 @@ class Machine:
             return False
         due = min(self._dispatch.next_due(), self._settlement.next_due())
         return now.steady_seconds < due < float("inf") or self._holds_only_refused()
+
+    def full_of_refused(self) -> Set[int]:
+        """Partitions that take no more records, while everything that is held was refused by the provider."""
+        return self.assignment.full() if self._holds_only_refused() else frozenset()
 
     def _holds_only_refused(self) -> bool:
         return self._dispatch.has_only_refused() and self._settlement.is_quiet()

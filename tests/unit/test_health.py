@@ -21,6 +21,7 @@ def test_a_replica_at_rest_is_ready() -> None:
         (Facts(billing_paused="unauthorized"), "billing_paused"),
         (Facts(billing_failing_seconds=6, billing_trouble="503"), "billing_unreachable"),
         (Facts(blocked=[1, 2]), "partition_blocked"),
+        (Facts(full_of_refused=[1]), "partition_full"),
         (Facts(draining=True), "draining"),
         (Facts(held=1, idle_seconds=61), "stuck"),
         (Facts(behind=1, idle_seconds=61), "stuck"),

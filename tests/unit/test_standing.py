@@ -183,6 +183,14 @@ def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() 
     assert replica.reasons() == []
 
 
+def test_when_no_more_fits_beside_refused_events_that_is_a_reason() -> None:
+    """Billing is not paused, as one customer's events may be bad, but somebody has to know that nothing is read."""
+    replica = Replica(max_held_events=6)
+    replica.refuse_until_full()
+    assert replica.reasons() == ["partition_full"]
+    assert replica.standing.alive()
+
+
 def test_a_batch_that_may_wait_for_long_is_not_stuck() -> None:
     """`batch.max_age_seconds` above `run.stuck_after_seconds`: it leaves when it is due."""
     replica = Replica(batch=BatchLimits(3, 100_000, 600.0))
