@@ -59,7 +59,6 @@ kafka/                 aiokafka behind those edges
   receipts.py            receipts, written and read back
   dead_letters.py        dead letters, cut until they fit
   topics.py              the topics: made, grown and checked
-  whole_topic.py         a topic from its first record to its end as of now
   archive.py             any topic and any group, looked back at
   members.py             who else is in the group
 billing/               the provider behind those edges

@@ -1,6 +1,6 @@
 """What tests know of the cluster that they run against, and how one with a login is set up."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from meter.kafka.whole_topic import records_until_now
 from meter.localkafka import LocalKafka, Login
 from tests.waiting import eventually
 
@@ -111,6 +110,19 @@ async def records_in(servers: str, topic: str) -> list[ConsumerRecord]:
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        return [record async for record in records_until_now(consumer, partitions)]
+        return [record async for record in _until_now(consumer, partitions)]
     finally:
         await consumer.stop()
+
+
+async def _until_now(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> AsyncIterator[ConsumerRecord]:
+    """In order within each partition; not through the archive, which is itself under test."""
+    consumer.assign(partitions)
+    ends = await consumer.end_offsets(partitions)
+    for place, beginning in (await consumer.beginning_offsets(partitions)).items():
+        consumer.seek(place, beginning)  # `seek_to_beginning` asks for a reset, which a reset to the end may overtake
+    unread = set(partitions)
+    while unread := {place for place in unread if await consumer.position(place) < ends[place]}:
+        for records in (await consumer.getmany(*unread, timeout_ms=1000)).values():
+            for record in records:
+                yield record

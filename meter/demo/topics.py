@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from meter.kafka.whole_topic import records_until_now
+from meter.kafka.archive import open_archive
 from meter.pipeline.event import Record
+from meter.settings import KafkaSettings
 
 PARTITIONS: Final = 4
 
@@ -22,13 +22,9 @@ async def create(bootstrap_servers: str, topic: str) -> str:
 
 async def read(bootstrap_servers: str, topic: str) -> list[Record]:
     """Every record of the topic from its beginning to its end as of now; none when there is no such topic."""
-    async with _admin(bootstrap_servers) as admin:
-        (described,) = await admin.describe_topics([topic])
-    partitions = [TopicPartition(topic, place["partition"]) for place in described["partitions"]]
-    if not partitions:
-        return []
-    async with _consumer(bootstrap_servers) as consumer:
-        return [record async for record in records_until_now(consumer, partitions)]
+    async with open_archive(KafkaSettings(bootstrap_servers=bootstrap_servers)) as archive:
+        ranges = await archive.bounds(topic, await archive.partitions(topic))
+        return [record async for _, records in archive.read(topic, ranges) for record in records]
 
 
 @asynccontextmanager
@@ -39,13 +35,3 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
-
-
-@asynccontextmanager
-async def _consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False, group_id=None)
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
