@@ -85,7 +85,7 @@ def main() -> None:
     for make in (canonical, with_defaults, legacy, cloud_event, invalid):
         records = [BenchRecord(n, msgspec.json.encode(make(n))) for n in range(EVENTS)]
         is_refused = isinstance(decode(records[0], ORIGIN, NOW_SECONDS), InvalidEvent)
-        assert is_refused == (make is invalid)  # noqa: S101 - a bench of the wrong path measures nothing
+        assert is_refused == (make is invalid)  # noqa: S101  # a bench of the wrong path measures nothing
         ours, theirs = compare(records)
         print(f"{make.__name__:<16}{ours:>12.0f}{theirs:>12.0f}{ours / theirs:>8.2f}")
 

@@ -63,7 +63,7 @@ async def produce(bootstrap_servers: str, events: int) -> None:
 
 
 async def _send_all(producer: AIOKafkaProducer, events: int) -> None:
-    chance = random.Random(_SEED)  # noqa: S311 - reproducible, no secret
+    chance = random.Random(_SEED)  # noqa: S311  # reproducible, no secret
     customers = [(name, name.encode(), _partition(name.encode())) for name in map(customer_of, range(CUSTOMERS))]
     opened = [_Open(producer) for _ in range(PARTITIONS)]
     under_way: set[asyncio.Future[object]] = set()

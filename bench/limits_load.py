@@ -48,7 +48,7 @@ class Asking:
         for number in self._numbers:
             due = self._started + number / QUESTIONS_PER_SECOND
             await asyncio.sleep(due - time.monotonic())
-            writer.write(_question(customer_of(random.randrange(CUSTOMERS))))  # noqa: S311 - load, no secret
+            writer.write(_question(customer_of(random.randrange(CUSTOMERS))))  # noqa: S311  # load, no secret
             head = await reader.readuntil(b"\r\n\r\n")
             answer = json.loads(await reader.readexactly(_content_bytes(head)))
             self._seconds.append(time.monotonic() - due)

@@ -49,7 +49,7 @@ class Drive:
     """One machine with all its partitions, and the CPU seconds of each of its steps."""
 
     def __init__(self) -> None:
-        self.machine = Machine(OPTIONS, random.Random(1))  # noqa: S311 - a bench, no secret
+        self.machine = Machine(OPTIONS, random.Random(1))  # noqa: S311  # a bench, no secret
         self.spent: list[tuple[str, float]] = []
         starts = {partition: Start(0) for partition in range(PARTITIONS)}
         self.machine.assigned("cluster", starts, Choice("earliest", NOW.wall_seconds, PARTITIONS), 0.0, NOW)
@@ -95,7 +95,7 @@ class Drive:
 
 def chunks_of_events() -> list[tuple[int, Sequence[Record]]]:
     """The events of the throughput bench, as the worker gets them."""
-    chance = random.Random(7)  # noqa: S311 - reproducible, no secret
+    chance = random.Random(7)  # noqa: S311  # reproducible, no secret
     made: list[tuple[int, Sequence[Record]]] = []
     for number in range(EVENTS // CHUNK):
         first = number // PARTITIONS * CHUNK

@@ -92,7 +92,7 @@ def main() -> int:
 
 def bulk_bodies(calls: int) -> list[bytes]:
     """So many bulk calls of a thousand distinct events of a hundred customers."""
-    chance = random.Random(20261123)  # noqa: S311 - reproducible, no secret
+    chance = random.Random(20261123)  # noqa: S311  # reproducible, no secret
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     customers = [f"cus_{number:08d}" for number in range(CUSTOMERS)]
     return [

@@ -17,7 +17,7 @@ LIMITS = {"withinLimits": True, "remaining": 1_000_000, "meterName": "requests",
 
 
 class _Event(msgspec.Struct, gc=False):
-    idempotencyKey: str  # noqa: N815 - the provider's own spelling
+    idempotencyKey: str  # noqa: N815  # the provider's own spelling
 
 
 class _Bulk(msgspec.Struct, gc=False):

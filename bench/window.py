@@ -119,7 +119,7 @@ def looking_up(window: Window, first: int, ids: int) -> Iterator[tuple[int, Step
 
 def restarting(ids: int) -> Iterator[tuple[int, Step]]:
     """A new process reads its receipts, from their bytes; as much above the commit as can have ended there."""
-    machine = Machine(OPTIONS, random.Random(1))  # noqa: S311 - a bench, no secret
+    machine = Machine(OPTIONS, random.Random(1))  # noqa: S311  # a bench, no secret
     start_at = Start(ids - int(ENDED_ALLOWANCE * OPTIONS.max_held_events))
     machine.assigned("cluster", {0: start_at}, Choice("earliest", NOW.wall_seconds, 1), 0.0, NOW)
 

@@ -50,7 +50,7 @@ def deployed(tmp_path: Path) -> Settings:
 
 def test_make_alone_lists_every_target() -> None:
     """Whoever types `make` sees what there is; nothing is hidden and nothing is made up."""
-    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607 - as typed
+    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S607  # as typed
     phony = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
     assert set(re.findall(r"^  make ([a-z-]+)", shown, re.MULTILINE)) == phony
     assert {"help", "install", "demo", "demo-keep", "test", "lint", "bench", "lock", "clean"} <= phony

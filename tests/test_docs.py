@@ -4,7 +4,6 @@ import ast
 import inspect
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -306,9 +305,3 @@ def test_the_map_shows_every_file() -> None:
         "not in the map": set(),
         "not there": set(),
     }
-
-
-def test_the_version_is_told_once() -> None:
-    """`meter --version` and the package's metadata agree."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["version"] == meter.__version__

@@ -83,7 +83,7 @@ def test_the_core_has_no_coroutines() -> None:
 
 def test_the_sandbox_knows_nothing_of_meter() -> None:
     """The provider is restated from its own documents; it shares no code with what it tests."""
-    allowed = {"msgspec", "starlette", "uvicorn", "pydantic", "pydantic_settings", "mcp", "httpx"}
+    allowed = {"msgspec", "starlette", "uvicorn", "pydantic", "mcp", "httpx"}
     assert strays("meter.sandbox", (), allowed) == []
 
 

@@ -35,7 +35,7 @@ class _Debit(msgspec.Struct, gc=False):
 
 class _Result(msgspec.Struct, gc=False):
     reference: str
-    creditDebit: _Debit | None = None  # noqa: N815  the provider's own spelling
+    creditDebit: _Debit | None = None  # noqa: N815  # the provider's own spelling
 
 
 class _Bulk(msgspec.Struct, gc=False):
@@ -45,7 +45,7 @@ class _Bulk(msgspec.Struct, gc=False):
 
 class _OddResult(msgspec.Struct, gc=False):
     reference: str
-    creditDebit: object = None  # noqa: N815  the provider's own spelling
+    creditDebit: object = None  # noqa: N815  # the provider's own spelling
 
 
 class _OddBulk(msgspec.Struct, gc=False):

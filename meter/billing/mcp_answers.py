@@ -41,8 +41,8 @@ class _Rpc(msgspec.Struct, gc=False):
 
 class _Result(msgspec.Struct, gc=False):
     content: msgspec.Raw = msgspec.Raw(b"[]")
-    structuredContent: msgspec.Raw = msgspec.Raw()  # noqa: N815  the protocol's own spelling
-    isError: bool | None = False  # noqa: N815  the protocol's own spelling
+    structuredContent: msgspec.Raw = msgspec.Raw()  # noqa: N815  # the protocol's own spelling
+    isError: bool | None = False  # noqa: N815  # the protocol's own spelling
 
 
 class _Envelope(msgspec.Struct, gc=False):

@@ -92,7 +92,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
             yield spool
         return
     try:
-        content = Path(file).open("rb")  # noqa: SIM115 - the error of opening is ours to name, that of reading is not
+        content = Path(file).open("rb")  # noqa: SIM115  # the error of opening is ours to name, that of reading is not
     except OSError as error:
         raise UserMistake(f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
     with content:

@@ -258,7 +258,7 @@ class Story:
 def _end_on_signals() -> None:
     """Ctrl-C and SIGTERM cancel the story, so that everything is stopped in order."""
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - narrows for mypy: a coroutine runs in a task
+    assert task is not None  # noqa: S101  # narrows for mypy: a coroutine runs in a task
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 

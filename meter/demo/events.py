@@ -56,7 +56,7 @@ class World:
 
 def stream(seed: int, records_total: int, world: World, now_seconds: float) -> list[Planned]:
     """`records_total` records in the order to produce; the same arguments make the same records."""
-    return _Stream(random.Random(seed), records_total, world, now_seconds).write()  # noqa: S311 (no secret: demo data)
+    return _Stream(random.Random(seed), records_total, world, now_seconds).write()  # noqa: S311  # no secret: demo data
 
 
 def allowance(planned: Sequence[Planned], customer: str) -> int:

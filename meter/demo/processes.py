@@ -14,7 +14,7 @@ from meter.localkafka.probe import answers
 from meter.localkafka.process import KeptProcess
 
 TOPIC: Final = "usage-events"
-SECRET_KEY: Final = "sk_sandbox_demo"  # noqa: S105 (opens nothing but the sandbox that the demo starts)
+SECRET_KEY: Final = "sk_sandbox_demo"  # noqa: S105  # opens nothing but the sandbox that the demo starts
 
 # Short, so that the group notices the killed process soon; the billing timeout must fit into a session.
 SESSION_TIMEOUT_SECONDS: Final = 10

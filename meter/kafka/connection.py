@@ -201,7 +201,7 @@ async def shut(stop: Coroutine[Any, Any, None], client: AIOKafkaClient) -> None:
 
 async def _end_lingering(transports: list[asyncio.WriteTransport]) -> None:
     """Over TLS uvloop may wait for a goodbye that never comes; nobody reads any more, so a moment is enough for it."""
-    while not all(transport.is_closing() for transport in transports):  # noqa: ASYNC110 - no event tells
+    while not all(transport.is_closing() for transport in transports):  # noqa: ASYNC110  # no event tells
         await asyncio.sleep(GOODBYE_SECONDS / 4)
     await asyncio.sleep(GOODBYE_SECONDS)
     for transport in transports:

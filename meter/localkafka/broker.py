@@ -201,7 +201,7 @@ class LocalKafka:
         arguments = ["format", "--ignore-formatted", "-t", _random_cluster_id(), "-c", str(properties)]
         for name, password in (self._login.scram_users if self._login else {}).items():
             arguments += ["--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]"]
-        done = subprocess.run(  # noqa: S603 - Java of a package, arguments of ours
+        done = subprocess.run(  # noqa: S603  # Java of a package, arguments of ours
             [*java, "kafka.tools.StorageTool", *arguments],
             capture_output=True,
             check=False,

@@ -35,7 +35,7 @@ def _end_with_the_pipe(program: "subprocess.Popen[bytes]") -> None:
 
 def main() -> int:
     """Run the program of the command line to its end and return its exit code."""
-    program = subprocess.Popen(  # noqa: S603 - the command comes from the process that started us
+    program = subprocess.Popen(  # noqa: S603  # the command comes from the process that started us
         sys.argv[1:],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

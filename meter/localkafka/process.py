@@ -16,14 +16,14 @@ class KeptProcess:
 
     def __init__(self, command: Sequence[str], log_file: Path) -> None:
         with log_file.open("ab") as log:
-            self._keeper = subprocess.Popen(  # noqa: S603 - Java of a package, arguments of ours
+            self._keeper = subprocess.Popen(  # noqa: S603  # Java of a package, arguments of ours
                 [sys.executable, "-I", str(keeper.__file__), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal is ours to answer, not the program's
             )
-        assert self._keeper.stdout is not None  # noqa: S101 - we asked for the pipe
+        assert self._keeper.stdout is not None  # noqa: S101  # we asked for the pipe
         self.pid = int(self._keeper.stdout.readline() or 0)  # 0: the program could not be started, the log says why
 
     @property

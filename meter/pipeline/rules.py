@@ -39,7 +39,7 @@ FUTURE = "future"
 """Reason: further ahead than the provider takes."""
 
 
-class Unbillable(Exception):  # noqa: N818 - it names what the record is; `decode` turns it into a value
+class Unbillable(Exception):  # noqa: N818  # it names what the record is; `decode` turns it into a value
     """A record that can never be billed; never leaves `decode`.
 
     `key` is the event's idempotency key where it could be read before the fault was met.

@@ -71,7 +71,7 @@ def allowed(option: str) -> str:
     """What `section.option` may be, in words."""
     section, _, name = option.partition(".")
     model = Settings.model_fields[section].annotation
-    assert model is not None  # noqa: S101 - narrows for mypy: every section is a model
+    assert model is not None  # noqa: S101  # narrows for mypy: every section is a model
     schema: dict[str, Any] = model.model_json_schema()["properties"][name]
     schema = next((choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"), schema)
     if "allowed" in schema:

@@ -30,7 +30,7 @@ UNKNOWN_OUTCOME_WAIT_SECONDS = 2.0
 
 def _not_a_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("true and false are no numbers")  # noqa: TRY004 - pydantic collects ValueError, not TypeError
+        raise ValueError("true and false are no numbers")  # noqa: TRY004  # pydantic collects ValueError, not TypeError
     return value
 
 
@@ -279,8 +279,8 @@ def every_option() -> Iterator[tuple[str, Any]]:
     """(`section.option`, its pydantic FieldInfo) in the order of the documentation."""
     for section, field in Settings.model_fields.items():
         model = field.annotation
-        assert isinstance(model, type)  # noqa: S101 - narrows for mypy: every section is a model
-        assert issubclass(model, BaseModel)  # noqa: S101 - see above
+        assert isinstance(model, type)  # noqa: S101  # narrows for mypy: every section is a model
+        assert issubclass(model, BaseModel)  # noqa: S101  # see above
         for option, info in model.model_fields.items():
             yield f"{section}.{option}", info
 

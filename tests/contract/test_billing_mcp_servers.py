@@ -72,7 +72,7 @@ async def test_tools_made_of_functions_work_and_check_their_arguments(json_respo
     def record_bulk_usage(events: list[dict[str, str]]) -> dict[str, Any]:
         return recorded(events)
 
-    async with billing_of(server._lowlevel_server, json_response=json_response) as billing:  # noqa: SLF001
+    async with billing_of(server._lowlevel_server, json_response=json_response) as billing:  # noqa: SLF001  # no public way
         assert await billing.record_bulk(EVENTS[:1], lambda: True) == Accepted(["cus_A"])
         refused = await billing.record_bulk(EVENTS, lambda: True)
     assert isinstance(refused, Rejected)
@@ -81,7 +81,7 @@ async def test_tools_made_of_functions_work_and_check_their_arguments(json_respo
 
 async def test_a_server_without_our_tool_is_a_wrong_address() -> None:
     """Nobody's events are blamed."""
-    outcome = await sent_to(MCPServer("empty")._lowlevel_server)  # noqa: SLF001
+    outcome = await sent_to(MCPServer("empty")._lowlevel_server)  # noqa: SLF001  # as above
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.WRONG_ADDRESS
 

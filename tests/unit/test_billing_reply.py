@@ -114,4 +114,4 @@ def test_a_compressed_body_is_unpacked(pack: Callable[[bytes], bytes]) -> None:
 def test_a_damaged_compressed_body_is_trouble_on_the_way() -> None:
     """What the provider has said is not known then."""
     with pytest.raises(Unavailable, match="damaged"):
-        fed(compressed(b"no gzip"), 7).body  # noqa: B018 - reading it is what fails
+        fed(compressed(b"no gzip"), 7).body  # noqa: B018  # reading it is what fails
