@@ -19,6 +19,10 @@ KEY = b"usage"
 """Of every record: a tombstone needs one; partitions are given."""
 
 
+Rows = Sequence[tuple[str, Billed]]
+"""Of the provider, each with its key."""
+
+
 class Planned(NamedTuple):
     """One record to produce, and what must become of it: `key` of a valid one, `reason` of any other."""
 
@@ -102,16 +106,20 @@ async def produce(
         await producer.stop()
 
 
+async def rows_at(sandbox_url: str) -> Rows:
+    """Whatever the provider has billed."""
+    async with Provider(sandbox_url) as provider:
+        return list(await provider.rows())
+
+
 async def faults_in_the_books(
-    servers: str, topic: str, group: str, sandbox_url: str, ledger: Ledger, statuses: Sequence[Mapping[str, Any]]
+    servers: str, topic: str, group: str, rows: Rows, ledger: Ledger, statuses: Sequence[Mapping[str, Any]]
 ) -> list[Fault]:
     """Everything that is wrong with rows, dead letters, receipts, commits and counters together; empty: nothing is.
 
     `statuses` are those of all running meters, which may be none.
     """
     committed = await committed_offsets(servers, group)
-    async with Provider(sandbox_url) as provider:
-        rows = await provider.rows()
     receipted = evidence.receipts(await topics.read(servers, f"{topic}-receipts"))
     letters = await topics.read(servers, f"{topic}-dead-letters")
     found = Found(

@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from meter.localkafka.ports import any_free
-from tests.integration.books import Ledger, Planned, added_up, faults_in_the_books, produce
+from tests.integration.books import Ledger, Planned, Rows, added_up, faults_in_the_books, produce, rows_at
 from tests.waiting import eventually
 
 BULK_ROUTE = "/v1/sdk/usages/bulk"
@@ -82,14 +82,14 @@ class Program:
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
     async def stop(self) -> None:
         """SIGTERM, and the good end that must follow."""
         self.signal(signal.SIGTERM)
         assert await self.end() == 0
 
-    async def end(self, limit_seconds: float = 20.0) -> int:
+    async def end(self, limit_seconds: float = 60.0) -> int:
         """Its exit code, once it has ended."""
         await eventually(lambda: not self.is_running, limit_seconds, f"{self.name} ends")
         return int(self._process.returncode)
@@ -107,7 +107,7 @@ class Asked:
         self.program = program
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx.AsyncClient(base_url=self.url, timeout=10, limits=FRESH, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=self.url, timeout=30, limits=FRESH, trust_env=False)
 
     async def ask(self, method: str, path: str, body: object = None) -> httpx.Response | None:
         """Its answer; None while it does not answer at all."""
@@ -183,7 +183,7 @@ class Meter(Asked):
         answer = await self.ask("GET", "/readyz")
         return answer is not None and answer.is_success
 
-    async def says(self, words: str, limit_seconds: float = 20.0) -> str:
+    async def says(self, words: str, limit_seconds: float = 60.0) -> str:
         """The reason of `/readyz` with these words in it, once there is one."""
 
         async def reason() -> str:
@@ -260,7 +260,7 @@ class Installation:
         async def reached() -> bool:
             return (await self.sandbox.totals())["usages"] >= billed_from
 
-        await eventually(reached, 40, f"{billed_from} events are billed")
+        await eventually(reached, 60, f"{billed_from} events are billed")
         held = added_up([await meter.status() for meter in self.running_meters()])["held"]
         billed = (await self.sandbox.totals())["usages"]
         assert 0 < billed < all_billed, billed
@@ -270,7 +270,7 @@ class Installation:
         """Those that have not ended."""
         return [meter for meter in self.meters if meter.program.is_running]
 
-    async def everything_ended(self, limit_seconds: float = 60.0) -> None:
+    async def everything_ended(self, limit_seconds: float = 120.0) -> None:
         """Return when the running meters have committed everything produced and hold nothing."""
 
         async def ended() -> bool:
@@ -286,11 +286,14 @@ class Installation:
 
         await eventually(ended, limit_seconds, "everything produced has ended and is committed")
 
-    async def books_balance(self) -> None:
-        """Every key one row, every record one end, everything committed, counters that add up."""
+    async def books_balance(self, rows: Rows | None = None) -> None:
+        """Every key one row, every record one end, everything committed, counters that add up.
+
+        `rows` for what the provider had before it was made to forget them.
+        """
         statuses = [await meter.status() for meter in self.running_meters()]
-        world = (self.servers, self.topic, self.group, self.sandbox.url)
-        faults = await faults_in_the_books(*world, self.ledger, statuses)
+        billed = await rows_at(self.sandbox.url) if rows is None else rows
+        faults = await faults_in_the_books(self.servers, self.topic, self.group, billed, self.ledger, statuses)
         assert not faults, "\n".join(map(str, faults))
 
     async def nothing_more_is_sent(self, seconds: float = 5.0) -> None:

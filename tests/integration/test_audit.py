@@ -21,7 +21,7 @@ from tests.integration.daemon import Installation, installation
 
 EVENTS = 2_000
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def audited(place: Installation, *arguments: str, **options: object) -> tuple[int, Any]:

@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 LINES = 300
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(

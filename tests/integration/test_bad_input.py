@@ -17,7 +17,7 @@ from tests.integration.books import PARTITIONS, Planned, usage, usages
 from tests.integration.daemon import KEY, Installation, installation
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 NOWHERE = "127.0.0.1:1"
 LARGEST_BYTES = 1_048_588 - 61 - 16

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from tests.brokers import Broker, MakeTopic, create_topic, records_in
 from tests.commands import meter
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def on_kafka(broker: Broker, topic: str, *arguments: str, stdin: str = "") -> "CompletedProcess[str]":

@@ -19,7 +19,7 @@ FAILS_AFTER_COMMIT: Sequence[Mapping[str, object]] = (
 )
 ROUTES = {"rest": BULK_ROUTE, "mcp": "/mcp/record_bulk_usage"}
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @OVER_BOTH

@@ -59,7 +59,7 @@ def is_folder(path: str) -> bool:
     return Path(path).is_dir()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_in_order(start: StartCommand, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM: exit code 0, the port free, the temporary data deleted."""

@@ -159,7 +159,7 @@ async def test_the_edges_outlive_a_broker_that_is_killed(doomed: Broker, doomed_
     await writer.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_closing_without_a_broker_is_bounded_and_quiet(doomed: Broker, doomed_topic: KafkaSettings) -> None:
     """aiokafka raises CancelledError out of `stop` then, and leaves its connections open."""
     writer = Writer(doomed_topic, write_seconds=0.5)

@@ -68,14 +68,14 @@ async def test_short_session_timeouts_are_allowed(broker: Broker, topic: MakeTop
         await consumer.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_broker_that_does_not_come_up_shows_the_end_of_its_log(tmp_path: Path) -> None:
     """One that cannot work ends at once with the reason in its own words, not after the time limit."""
     with pytest.raises(CommandFailed, match=r"(?s)Kafka cannot prepare .*heap"):
         LocalKafka(data=tmp_path, memory_mebibytes=1).start()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_broker_with_damaged_data_shows_the_end_of_its_log(tmp_path: Path) -> None:
     """The same for a node that starts and gives up."""
     (tmp_path / "records").mkdir()

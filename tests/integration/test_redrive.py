@@ -20,7 +20,7 @@ REFUSED = 120
 GOOD = 30
 LETTER_BYTES = 4_000
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 def without_an_id(number: int) -> Planned:

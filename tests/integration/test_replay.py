@@ -18,7 +18,7 @@ from tests.waiting import eventually
 EVENTS = 400
 WITHOUT_ID = 40
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 def without_an_id(number: int) -> Planned:

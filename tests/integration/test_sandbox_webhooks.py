@@ -125,7 +125,7 @@ async def test_a_receiver_that_does_not_answer_does_not_keep_the_sandbox(capfd: 
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_no_event_is_lost_by_kill_9(tmp_path: Path) -> None:
     """Killed in the middle of a load: after the restart the receiver has heard of every credit that was taken.
 

@@ -10,7 +10,7 @@ from tests.integration.daemon import Installation, installation
 
 EVENTS = 2_000
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 def login(broker: SecuredBroker) -> dict[str, object]:

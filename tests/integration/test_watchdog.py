@@ -22,7 +22,7 @@ LOOKS_SECONDS = 15
 FEW = 100
 CUSTOMER = {"reference": "cus_1"}
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def at_work(place: Installation, way: KafkaProxy) -> Meter:
