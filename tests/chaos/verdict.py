@@ -12,7 +12,7 @@ from meter.demo.reconciliation import BILLED_TWICE, LOST, NEVER_PRODUCED, WRONGL
 from tests.chaos import forgetting
 from tests.chaos.strikes import Strikes
 from tests.chaos.variants import Variant
-from tests.integration.books import added_up, faults_in_the_books
+from tests.integration.books import added_up
 from tests.integration.daemon import Installation
 
 ENDING_SECONDS = 240.0
@@ -70,8 +70,7 @@ class Verdict:
         statuses = [await meter.status() for meter in place.running_meters()]
         if added_up(statuses)["held"] and not self.faults:
             self.faults.append("events are held although everything is committed")
-        world = (place.servers, place.topic, place.group, place.sandbox.url)
-        self._books(await faults_in_the_books(*world, place.ledger, statuses))
+        self._books(await place.faults_in_the_books())
         self.measured["repeats that the provider recognised"] = (await place.sandbox.totals())["duplicates"]
         if self.variant.key_memory_seconds is not None:
             await self._forgotten(place, self.variant.key_memory_seconds)

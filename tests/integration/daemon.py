@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
+from meter.demo.reconciliation import Fault
 from meter.localkafka.ports import any_free
 from tests.integration.books import Ledger, Planned, Rows, added_up, faults_in_the_books, produce, rows_at
 from tests.waiting import eventually
@@ -291,10 +292,14 @@ class Installation:
 
         `rows` for what the provider had before it was made to forget them.
         """
+        faults = await self.faults_in_the_books(rows)
+        assert not faults, "\n".join(map(str, faults))
+
+    async def faults_in_the_books(self, rows: Rows | None = None) -> list[Fault]:
+        """Whatever keeps them from balancing."""
         statuses = [await meter.status() for meter in self.running_meters()]
         billed = await rows_at(self.sandbox.url) if rows is None else rows
-        faults = await faults_in_the_books(self.servers, self.topic, self.group, billed, self.ledger, statuses)
-        assert not faults, "\n".join(map(str, faults))
+        return await faults_in_the_books(self.servers, self.topic, self.group, billed, self.ledger, statuses)
 
     async def nothing_more_is_sent(self, seconds: float = 5.0) -> None:
         """Watch the provider for so long: whoever still bills something (a request that was under way, a process
