@@ -2,7 +2,9 @@
 
 import ast
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,19 @@ def test_a_library_stays_behind_its_edge(library: str, users: tuple[str, ...]) -
         if within(name, library)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("package", ["meter", "meter.sandbox"])
+def test_parts_do_not_import_each_other_in_circles(package: str) -> None:
+    """A package's modules and packages can be read from the bottom to the top."""
+    inside = f"{package}."
+    needs: dict[str, set[str]] = defaultdict(set)
+    for module, path in modules(package):
+        part = f"{module}.".removeprefix(inside).partition(".")[0]
+        found = {name.removeprefix(inside).partition(".")[0] for name in imports(path) if name.startswith(inside)}
+        needs[part] |= found - {part}
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names them
+    assert len(needs) > 10
 
 
 def test_the_rules_are_looked_at() -> None:
