@@ -70,8 +70,6 @@ class Daemon:
         self._metrics = Metrics(__version__)
         self.billing = self._billing()
         self.machine = Machine(self._machine_options(), random.SystemRandom())
-        self._standing = Standing(self.machine, self._metrics, self._clock, settings.run.stuck_after_seconds)
-        self._metrics.show(self.machine.counts, self._standing.readings)
         self.limits = LimitsCache(
             _CountedLimits(self.billing, self._metrics),
             self.machine.usage,
@@ -79,7 +77,10 @@ class Daemon:
             settings.limits,
             self._metrics.limits_answer,
         )
-        self._standing.limits = self.limits
+        self._standing = Standing(
+            self.machine, self._metrics, self._clock, self.limits, settings.run.stuck_after_seconds
+        )
+        self._metrics.show(self.machine.counts, self._standing.readings)
         token = settings.http.token
         self._app = build(
             self.limits,
@@ -105,7 +106,7 @@ class Daemon:
             gc.set_threshold(*GC_THRESHOLDS)
             announcing = asyncio.create_task(self._announce_drain(stop))
             try:
-                async with watched(self._standing.alive):
+                async with watched(self._standing.beat):
                     await supervisor.run(stop)
             finally:
                 announcing.cancel()

@@ -106,12 +106,16 @@ class Idleness:
 
     def __init__(self, steady_seconds: float) -> None:
         self._since = steady_seconds
-        self._moved = 0
+        self.moved = 0
+        """Whatever had been done at the last look."""
 
-    def seconds(self, moved: int, *, no_excuse: bool, steady_seconds: float) -> float:
-        """`moved` only grows: whatever has been done so far. To be asked often, for it sees only what it is told."""
-        if moved != self._moved or not no_excuse:
-            self._moved, self._since = moved, steady_seconds
+    def look(self, moved: int, *, no_excuse: bool, steady_seconds: float) -> None:
+        """`moved` only grows: whatever has been done so far. To be called often, for it sees only what it is told."""
+        if moved != self.moved or not no_excuse:
+            self.moved, self._since = moved, steady_seconds
+
+    def seconds(self, steady_seconds: float) -> float:
+        """For how long nothing has moved."""
         return steady_seconds - self._since
 
 

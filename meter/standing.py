@@ -1,7 +1,6 @@
 """How this replica stands: the facts behind `/status`, `/readyz`, `/healthz` and the levels in `/metrics`."""
 
 from collections.abc import Mapping, Sized
-from dataclasses import replace
 from typing import Any
 
 from meter import health
@@ -21,23 +20,23 @@ STALLED_LOOP_SECONDS = 10.0
 class Standing:
     """Told by the worker and the daemon what happens; asked by the HTTP routes how things are."""
 
-    def __init__(self, machine: Machine, metrics: Metrics, clock: Clock, stuck_after_seconds: float) -> None:
+    def __init__(
+        self, machine: Machine, metrics: Metrics, clock: Clock, limits: Sized, stuck_after_seconds: float
+    ) -> None:
         self.worker: Worker | None = None
         """The membership in force, if any."""
-        self.limits: Sized = ()
-        """The limits cache, for its size."""
         self.kafka_trouble: str | None = "not connected yet"
         """Why there is no connection to the broker, or None."""
         self.draining = False
         self._machine = machine
         self._metrics = metrics
         self._clock = clock
+        self._limits = limits
         self._stuck_after_seconds = stuck_after_seconds
         self._failing_since: float | None = None
         self._write_trouble: str | None = None
         self._client_suspected = False
         self._idleness = health.Idleness(clock.now().steady_seconds)
-        self._moved_before = 0
         self._sent_batches = 0
         self._behind = 0
         self._read_to: dict[int, int] = {}
@@ -75,11 +74,34 @@ class Standing:
         """Nothing but probes is sent, because of this; None: sending goes on."""
         self._metrics.billing_paused(reason)
 
-    # Asked
+    def beat(self) -> bool:
+        """Notes what has moved since the last beat; False when only a restart can help. To be called all the time."""
+        moved = self._count_moved()
+        if moved != self._idleness.moved:
+            self._client_suspected = False
+        self._behind = self._last_known_behind()
+        no_excuse = health.has_no_excuse(self._facts())
+        self._idleness.look(moved, no_excuse=no_excuse, steady_seconds=self._clock.now().steady_seconds)
+        return self.alive()
+
+    def _count_moved(self) -> int:
+        """Everything that was done so far: events ended, requests begun, and offsets read over while nothing was held.
+
+        What was released and read again is nothing new.
+        """
+        counts = self._machine.counts
+        if not counts.held:
+            reading = map(self._machine.assignment.progress, self._machine.assignment.partitions())
+            for progress in filter(None, reading):
+                self._read_to[progress.partition] = max(progress.position, self._read_to.get(progress.partition, 0))
+        ended = counts.accepted + counts.duplicate + counts.dead_lettered_total
+        return ended + self._sent_batches + sum(self._read_to.values())
+
+    # Asked: nothing of it changes anything
 
     def status(self) -> Mapping[str, Any]:
         """The body of `/status`."""
-        gate = self._machine.gate
+        gate, reasons = self._machine.gate, self.reasons()
         return {
             "events": self._machine.counts.events(),
             "partitions": [self._partition(partition) for partition in sorted(self._machine.assignment.partitions())],
@@ -98,8 +120,8 @@ class Standing:
             "lost_records": self._machine.counts.lost_records,
             "cut_logs": self._machine.counts.cut_logs,
             "dedupe_ids": len(self._machine.window),
-            "ready": not self.reasons(),
-            "reasons": self.reasons(),
+            "ready": not reasons,
+            "reasons": reasons,
         }
 
     def reasons(self) -> list[str]:
@@ -127,15 +149,14 @@ class Standing:
             dedupe_ids=len(self._machine.window),
             dedupe_reach_seconds=self._machine.window.reach_seconds(self._clock.now().wall_seconds),
             windows_filling=len(self._machine.assignment.unfilled()),
-            limits_entries=len(self.limits),
+            limits_entries=len(self._limits),
         )
 
     def _facts(self) -> health.Facts:
         machine, gate = self._machine, self._machine.gate
         now = self._clock.now()
         failing_since = self._failing_since if machine.counts.held else None  # what was held went to somebody else
-        moved = self._moved()
-        facts = health.Facts(
+        return health.Facts(
             joined=self.worker is not None and self.worker.listener.joined,
             kafka_trouble=self.kafka_trouble or (self.worker.ends_trouble if self.worker is not None else None),
             filling=machine.assignment.unfilled(),
@@ -151,27 +172,9 @@ class Standing:
             held=machine.counts.held,
             behind=self._last_known_behind(),
             client_suspected=self._client_suspected,
+            idle_seconds=self._idleness.seconds(now.steady_seconds),
             draining=self.draining,
         )
-        no_excuse = health.has_no_excuse(facts)
-        idle = self._idleness.seconds(moved, no_excuse=no_excuse, steady_seconds=now.steady_seconds)
-        return replace(facts, idle_seconds=idle)
-
-    def _moved(self) -> int:
-        """Everything that was done so far: events ended, requests begun, and offsets read over while nothing was held.
-
-        What was released and read again is nothing new.
-        """
-        counts = self._machine.counts
-        if not counts.held:
-            reading = map(self._machine.assignment.progress, self._machine.assignment.partitions())
-            for progress in filter(None, reading):
-                self._read_to[progress.partition] = max(progress.position, self._read_to.get(progress.partition, 0))
-        ended = counts.accepted + counts.duplicate + counts.dead_lettered_total
-        moved = ended + self._sent_batches + sum(self._read_to.values())
-        if moved != self._moved_before:
-            self._moved_before, self._client_suspected = moved, False
-        return moved
 
     def _refused(self) -> dict[str, Any]:
         """Events that wait because the provider refused them: how many, and what it said to the first."""
@@ -189,9 +192,7 @@ class Standing:
     def _last_known_behind(self) -> int:
         """Nobody knows it while the client is made anew or the broker does not say: then nothing has changed yet."""
         known = None if self.worker is None else self.worker.behind_total()
-        if known is not None:
-            self._behind = known
-        return self._behind
+        return self._behind if known is None else known
 
     def _partition(self, partition: int) -> dict[str, Any]:
         progress = self._machine.assignment.progress(partition)

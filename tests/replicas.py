@@ -16,7 +16,7 @@ class Replica:
     def __init__(self, stuck_after_seconds: float = 60.0, **changes: Any) -> None:
         self.clock = HandClock()
         self.driver = Driver(0, 1, at=100.0, **changes)
-        self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, stuck_after_seconds)
+        self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, (), stuck_after_seconds)
         process = Process()
         process.machine = self.driver.machine
         self.standing.worker = self.worker = process.worker()
@@ -56,7 +56,7 @@ def every_readiness_reason() -> set[str]:
     blocked.driver.write()
     failing.standing.batch_answered("retry", 0.1)
     paused.driver.answer(Refused(Refusal.UNAUTHORIZED, "Invalid API key"))
-    assert not stuck.reasons()  # its time runs from the first look
+    assert stuck.standing.beat()  # its time runs from the first one
     for replica in (blocked, failing, stuck):
         replica.pass_time(61.0)
     full.refuse_until_full()

@@ -119,7 +119,7 @@ class Process(World):
         membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
         self.machine = Machine(_machine_options(changes), Least())
         self.metrics = Metrics("test")
-        self.standing = Standing(self.machine, self.metrics, self.clock, 60.0)
+        self.standing = Standing(self.machine, self.metrics, self.clock, (), 60.0)
         self.stop = asyncio.Event()
         self.drain_timeout_seconds = 20.0
         self.sources: list[FakeSource] = []

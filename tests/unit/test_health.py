@@ -86,7 +86,10 @@ def test_time_counts_only_while_there_is_no_excuse() -> None:
         (8, True, 180.0),
         (8, True, 190.0),
     ]
-    seconds = [idleness.seconds(moved, no_excuse=no_excuse, steady_seconds=at) for moved, no_excuse, at in looks]
+    seconds = []
+    for moved, no_excuse, at in looks:
+        idleness.look(moved, no_excuse=no_excuse, steady_seconds=at)
+        seconds.append(idleness.seconds(at))
     assert seconds == [0.0, 20.0, 0.0, 10.0, 0.0, 10.0]
 
 

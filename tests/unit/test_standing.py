@@ -58,7 +58,7 @@ def test_a_replica_that_is_not_connected_is_not_ready_but_alive() -> None:
     replica = Replica()
     replica.standing.worker, replica.standing.kafka_trouble = None, "127.0.0.1:9092 does not answer"
     assert replica.reasons() == ["kafka", "kafka_not_joined"]
-    assert replica.standing.alive()
+    assert replica.standing.beat()
 
 
 def test_a_provider_that_fails_for_some_seconds_is_a_reason_until_it_answers() -> None:
@@ -93,18 +93,18 @@ def test_a_refused_key_is_the_reason_and_no_restart_helps() -> None:
     replica.driver.answer(Refused(Refusal.UNAUTHORIZED, "Invalid API key"))
     replica.pass_time(3600.0)
     assert replica.reasons() == ["billing_paused"]
-    assert replica.standing.alive()
+    assert replica.standing.beat()
 
 
 def test_held_events_that_never_end_without_a_reason_are_a_case_for_a_restart() -> None:
     """Within `run.stuck_after_seconds`; while anything moves there is none."""
     replica = Replica()
     replica.driver.feed(0, *records(0, 3))
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(56.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(1.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
     assert replica.reasons() == ["stuck"]
 
 
@@ -114,29 +114,29 @@ def test_records_that_nobody_reads_are_a_case_for_a_restart() -> None:
     replica.worker.ends = {0: Bounds(0, 0), 1: Bounds(0, 0)}
     replica.driver.pass_time(0.5)
     replica.pass_time(3600.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.worker.ends = {0: Bounds(0, 9)}
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(61.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
 
 
 def test_what_is_left_to_read_is_not_forgotten_while_the_client_is_made_anew() -> None:
     """A client that brings nothing is made anew again and again: that is no movement, and no excuse."""
     replica = Replica()
     worker, replica.worker.ends = replica.worker, {0: Bounds(0, 9)}
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(30.0)
     replica.standing.client_is_silent()
     replica.standing.worker = None
     replica.standing.kafka_lost(Silent("none arrives: the client is recreated"))
     replica.driver.revoke()
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.driver.assign(0, 1)
     replica.standing.worker, worker.ends, replica.standing.kafka_trouble = worker, {}, None
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(31.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
     assert replica.reasons() == ["stuck"]
 
 
@@ -144,14 +144,14 @@ def test_a_broker_that_is_away_has_no_need_of_a_restart() -> None:
     """Not even after a client that was made anew in vain: now everybody knows why nothing arrives."""
     replica = Replica()
     replica.worker.ends = {0: Bounds(0, 9)}
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.standing.client_is_silent()
     replica.standing.kafka_lost(Silent("none arrives: the client is recreated"))
     replica.standing.kafka_lost(Unavailable("nobody listens there"))
     replica.pass_time(3600.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.standing.kafka_trouble = None
-    assert replica.standing.alive()
+    assert replica.standing.beat()
 
 
 def test_released_and_read_again_is_no_movement() -> None:
@@ -159,7 +159,7 @@ def test_released_and_read_again_is_no_movement() -> None:
     replica = Replica()
     for _ in range(5):
         replica.driver.feed(0, *records(0, 3))
-        assert replica.standing.alive()
+        assert replica.standing.beat()
         replica.pass_time(10.0)
         replica.driver.sends.clear()
         replica.driver.revoke()
@@ -167,7 +167,7 @@ def test_released_and_read_again_is_no_movement() -> None:
     assert replica.driver.ends() == {"consumed": 15, "released": 15}
     replica.driver.feed(0, *records(0, 3))
     replica.pass_time(8.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
 
 
 def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() -> None:
@@ -179,7 +179,7 @@ def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() 
     refused = replica.standing.status()["billing"]["refused"]
     assert refused == {"events": 1, "first": [{"origin": "0:0", "reason": "rejected", "detail": "no"}]}
     replica.pass_time(3600.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     assert replica.reasons() == []
 
 
@@ -188,7 +188,7 @@ def test_when_no_more_fits_beside_refused_events_that_is_a_reason() -> None:
     replica = Replica(max_held_events=6)
     replica.refuse_until_full()
     assert replica.reasons() == ["partition_full"]
-    assert replica.standing.alive()
+    assert replica.standing.beat()
 
 
 def test_a_batch_that_may_wait_for_long_is_not_stuck() -> None:
@@ -196,11 +196,11 @@ def test_a_batch_that_may_wait_for_long_is_not_stuck() -> None:
     replica = Replica(batch=BatchLimits(3, 100_000, 600.0))
     replica.driver.feed(0, *records(0, 1))
     replica.pass_time(599.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(2.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.pass_time(61.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
 
 
 def test_a_broker_that_does_not_say_where_partitions_end_is_a_reason() -> None:
@@ -212,15 +212,30 @@ def test_a_broker_that_does_not_say_where_partitions_end_is_a_reason() -> None:
     assert replica.reasons() == []
 
 
+def test_asking_how_things_are_changes_nothing() -> None:
+    """Only the watchdog's beat moves the clock of idleness: an excuse that somebody happened to see resets nothing."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    assert replica.standing.beat()
+    replica.pass_time(40.0)
+    replica.standing.draining = True
+    assert replica.reasons() == ["draining"]
+    assert not replica.standing.status()["ready"]
+    assert replica.standing.alive()
+    replica.standing.draining = False
+    replica.pass_time(21.0)
+    assert not replica.standing.alive()
+
+
 def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
     """Unless it is not supposed to turn: a worker that is leaving may take its time."""
     replica = Replica()
     replica.clock.turn(9.0)
-    assert replica.standing.alive()
+    assert replica.standing.beat()
     replica.clock.turn(2.0)
-    assert not replica.standing.alive()
+    assert not replica.standing.beat()
     replica.worker.last_step_at = None
-    assert replica.standing.alive()
+    assert replica.standing.beat()
 
 
 @pytest.mark.parametrize("reason", ["receipts cannot be written", None])
