@@ -36,6 +36,13 @@ def table(document: Path, heading: str) -> list[Row]:
     return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]) for row in rows[2:]]
 
 
+def blocks(document: Path, language: str) -> Iterator[str]:
+    """The fenced blocks of that language."""
+    yield from re.findall(
+        rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
 def options() -> list[Row]:
     """(option, default, description) of everything that can be set."""
     return [(f"`{name}`", _default(info), f"{info.description}{_choices(info)}") for name, info in every_option()]

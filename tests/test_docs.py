@@ -4,12 +4,10 @@ import ast
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import httpx
-import msgspec
 import pytest
 
 import meter
@@ -26,35 +24,23 @@ from meter.pipeline.outcome import Refusal
 from meter.pipeline.parking import PARKED
 from meter.pipeline.ring import Ring
 from meter.pipeline.settlement import DeadLetterWrite
-from meter.sandbox.faults import fault_list
 from meter.sandbox.knobs import PREFIX, Knobs
-from meter.sandbox.webhooks.endpoints import EVENT_TYPES
 from meter.settings import load
 from meter.settings.options import every_option
 from tests import doc_tables
 from tests.builders import NOBODY_PARKS
 from tests.chaos.variants import VARIANTS
-from tests.doc_tables import DOCUMENTS, README, ROOT, table
-from tests.records import FakeRecord
+from tests.doc_tables import DOCUMENTS, README, ROOT, blocks, table
+from tests.records import ORIGIN, FakeRecord, usage
 from tests.replicas import every_readiness_reason
-from tests.sandboxes import LIMITS, client_of
 from tests.simulation.simulate import SCHEDULES
 
-EVENTS, OPERATIONS, DELIVERY, SANDBOX = (
-    ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md", "sandbox.md")
-)
+EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
 
 
 def names(cell: str) -> set[str]:
     """Everything between backquotes in a cell."""
     return set(re.findall(r"`([^`]+)`", cell))
-
-
-def blocks(document: Path, language: str) -> Iterator[str]:
-    """The fenced blocks of that language."""
-    yield from re.findall(
-        rf"^```{language}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
 
 
 def test_the_readme_has_every_option_with_its_default() -> None:
@@ -83,7 +69,7 @@ def test_an_id_of_the_window_takes_as_many_bytes_as_is_told() -> None:
     ids = 160_000
     each = f"{Ring(ids).memory_bytes / ids:.0f} bytes"
     assert f", {each} each." in {name: str(info.description) for name, info in every_option()}["dedupe.max_ids"]
-    assert f"Memory: {each} for each of `dedupe.max_ids`" in OPERATIONS.read_text(encoding="utf-8")
+    assert f"**Memory**: {each} for each of `dedupe.max_ids`" in OPERATIONS.read_text(encoding="utf-8")
 
 
 def test_the_readme_has_every_metric() -> None:
@@ -134,6 +120,24 @@ def test_every_field_of_an_event_is_explained_with_its_other_names() -> None:
     assert told == known
 
 
+def test_an_event_has_the_key_that_the_table_of_identities_says() -> None:
+    """In its order: a record that has everything is known by the first row, and so on down to its place alone."""
+    told = [row[0] for row in table(EVENTS, "Identity")]
+    first, envelope = {"idempotencyKey": "mine"}, {"specversion": "1.0", "source": "s", "id": "i"}
+    data: dict[str, object] = {"customerRef": "cus_1", "requestId": "r"}
+    known = {
+        told[0]: usage({**envelope, "data": {**data, **first}}, ("meter-key", b"given")).key,
+        told[1]: usage({**envelope, "data": {**data, **first}}).key,
+        told[2]: usage({**envelope, "data": data}).key,
+        told[3]: usage(data).key,
+        told[4]: usage({"customerRef": "cus_1"}).key,
+    }
+    assert [key.partition(":")[0] for key in known.values()] == ["given", "mine", "ce", "req", ORIGIN.cluster_id]
+    assert [re.sub(r"[^\w ]", "", name) for name in known] == [
+        "the header meterkey", "idempotencyKey", "a CloudEvents source and id", "requestId", "none of these"
+    ]  # fmt: skip
+
+
 def test_every_reason_of_a_dead_letter_is_explained() -> None:
     """Operators look up what stands in `meter-reason`."""
     section = EVENTS.read_text(encoding="utf-8").split("| reason | when |\n", 1)[1]
@@ -173,33 +177,6 @@ def test_every_reason_for_not_redriving_is_explained() -> None:
 def test_every_reason_for_not_replaying_is_explained() -> None:
     """As for a redrive."""
     assert {row[0] for row in table(OPERATIONS, "Sending again")} == {f"`{left}`" for left in Left}
-
-
-def test_every_knob_of_the_sandbox_is_explained_with_its_default() -> None:
-    """What a knob says of itself is what the document says."""
-    said = dict(re.findall(r"^ +(\w+) {2,}(.+)$", Knobs.__doc__ or "", re.MULTILINE))
-    fields = msgspec.structs.fields(Knobs)
-    assert table(SANDBOX, "Knobs") == [
-        (f"`{field.name}`", f"`{msgspec.json.encode(field.default).decode()}`", said[field.name]) for field in fields
-    ]
-
-
-def test_every_tool_of_the_sandbox_is_explained() -> None:
-    """Each with what it takes, in which words, and the route that does the same."""
-    assert table(SANDBOX, "MCP") == doc_tables.sandbox_tools()
-    assert table(SANDBOX, "Names of parameters") == doc_tables.sandbox_parameters()
-
-
-def test_every_fault_of_the_sandbox_is_explained() -> None:
-    """The kinds are those that a list of faults may name."""
-    kinds = get_args(get_type_hints(fault_list.Fault)["kind"])
-    assert [row[0] for row in table(SANDBOX, "Faults")] == [f"`{kind}`" for kind in kinds]
-
-
-def test_every_event_of_the_sandbox_is_explained() -> None:
-    """The types that it can send, in the words of its own list."""
-    known = [(f"`{name}`", f"{told[0].lower()}{told[1:]}") for events in EVENT_TYPES.values() for name, told in events]
-    assert table(SANDBOX, "Webhooks") == known
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -249,19 +226,6 @@ def test_every_program_in_a_document_compiles(document: Path) -> None:
     """The producer is also run against a broker, in the integration tests."""
     for block in blocks(document, "python"):
         compile(block, str(document), "exec")
-
-
-async def test_what_the_readme_tells_the_sandbox_is_what_it_understands() -> None:
-    """After the two calls to copy, the customer of the examples may go on with the product of the examples."""
-    lines = "\n".join(blocks(README, "sh"))
-    calls = re.findall(r"^curl -d '([^']+)' http://127\.0\.0\.1:8484(\S+)$", lines, re.MULTILINE)
-    assert len(calls) == 2
-    async with client_of() as client:
-        for body, path in calls:
-            (await client.post(path, content=body)).raise_for_status()
-        question = {"customerRef": "cus_A1B2C3D4", "productRef": "prd_P9Q0R1S2"}
-        answer = (await client.post(LIMITS, json=question)).raise_for_status().json()
-    assert (answer["withinLimits"], answer["remaining"]) == (True, 100)
 
 
 def test_every_test_that_the_guarantees_name_exists() -> None:
