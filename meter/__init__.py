@@ -146,6 +146,7 @@ cli/                   the commands, a module each
   audit.py               meter audit
   explain.py             meter explain
   moments.py             --from and --to
+  printable.py           what others have written, shown without harm
   sending.py             --dry-run and --per-second, and what to do after Ctrl-C
   progress.py            bars on stderr
   kafka.py               meter kafka

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from meter.accounting.letters import Letter
 from meter.pipeline.place import Place
@@ -197,11 +197,14 @@ def _redriven(facts: Facts) -> str:
     return f"; redriven at {last.at}" + (f" as a separate event, {last.key}" if is_other else "")
 
 
+_SHOWN_ENDS: Final = {"dead_lettered": "dead-lettered", "not_yet_ended": "not yet ended"}
+
+
 def _described(name: str, facts: Facts, told: Content | None) -> Iterator[str]:
     kept = (
         f"made {format_utc(facts.recorded_milliseconds / 1000)}" if facts.is_kept else "no longer in the source topic"
     )
-    yield f"{name:<9} {facts.place}: {facts.end.replace('_', ' ')}, {kept}"
+    yield f"{name:<9} {facts.place}: {_SHOWN_ENDS.get(facts.end, facts.end)}, {kept}"
     for one in facts.receipts:
         end = "accepted" if one.end == ACCEPTED else "duplicate"
         reference = f", reference {one.reference}" if one.reference else ""

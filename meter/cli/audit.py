@@ -8,6 +8,7 @@ import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.moments import SinceOption, UntilOption, span_of
+from meter.cli.printable import printable
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.audit import Question
@@ -41,7 +42,7 @@ def audit(
         typer.echo(json.dumps(findings.as_json()))
     else:
         for line in findings.lines():
-            typer.echo(line)
+            typer.echo(printable(line))
         word, colour = _SHOWN[findings.verdict]
         typer.echo(f"{typer.style(word, fg=colour)}  {findings.summary()}")
     if findings.verdict != "ok":

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from meter.accounting.letters import Case
+from meter.cli.printable import printable
 from meter.pipeline.event import Record
 
 COLUMNS = ("ORIGIN", "REASON", "STATE", "KEY", "AT", "DETAIL")
@@ -44,15 +45,16 @@ def table(cases: Sequence[Case]) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [COLUMNS]
     for case in cases:
         letter = case.letter
-        rows.append((letter.origin, letter.reason, _state(case), letter.key, letter.at, letter.detail))
+        cells = (letter.origin, letter.reason, _state(case), letter.key, letter.at, letter.detail)
+        rows.append(tuple(map(printable, cells)))
     last = len(COLUMNS) - 1
     widths = [max(len(row[column]) for row in rows) for column in range(last)]
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[last]]).rstrip()
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*padded, row[last]]).rstrip()
     yield ""
     for reason, count in Counter(case.letter.reason for case in cases).most_common():
-        yield f"{count:>8,}  {reason}"
+        yield f"{count:>8,}  {printable(reason)}"
     redriven = sum(not case.is_open for case in cases)
     yield f"{len(cases):>8,}  in all" + (f", {redriven:,} of them redriven" if redriven else "")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
+from meter.cli.letter_filter import CustomerOption, ReasonOption, check_origin, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
 from meter.cli.park import park
+from meter.cli.printable import printable, printable_bytes, printable_page
 from meter.cli.redrive import redrive
 from meter.errors import CommandFailed
 
@@ -61,18 +62,19 @@ def show_dead_letter(
     """Show one dead letter in full: headers, key and value."""
     from meter.cli.dead_letter_topic import whole
 
+    check_origin(origin)
     kafka = read_settings(config).kafka
     case, record = asyncio.run(_one(kafka, origin))
     if as_json:
         typer.echo(json.dumps(whole(case, record)))
         return
     for name, value in record.headers:
-        typer.echo(f"{name}: {as_text(value)}")
-    typer.echo(f"key: {'(none)' if record.key is None else as_text(record.key)}")
+        typer.echo(f"{printable(name)}: {printable_bytes(value)}")
+    typer.echo(f"key: {'(none)' if record.key is None else printable_bytes(record.key)}")
     typer.echo(f"copies: {case.copies}")
     typer.echo(f"state: {'open' if case.is_open else 'redriven'}")
     typer.echo("")
-    typer.echo("(no value)" if record.value is None else as_text(record.value))
+    typer.echo("(no value)" if record.value is None else printable_page(record.value))
 
 
 dead_letters.command("redrive")(redrive)
@@ -108,9 +110,3 @@ async def _one(kafka: "KafkaSettings", origin: str) -> "tuple[Case, Record]":
     if case is None or record is None:
         raise CommandFailed(f"no dead letter with origin {origin} in {kafka.dead_letter_topic}")
     return case, record
-
-
-def as_text(value: bytes) -> str:
-    """Any bytes as one printable text: what is not UTF-8 or steers a terminal is escaped."""
-    text = value.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)

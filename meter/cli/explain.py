@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.printable import printable
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.trace import Explanation
@@ -29,7 +30,7 @@ def explain(
         typer.echo(json.dumps(explanation.as_json()))
         return
     for line in explanation.lines():
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 async def _run(settings: "Settings", event: str) -> "Explanation":

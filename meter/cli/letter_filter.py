@@ -20,6 +20,16 @@ CustomerOption = Annotated[
 ]
 
 
+def check_origin(text: str) -> None:
+    """Raises `UserMistake` for what can be the place of no record."""
+    from meter.pipeline.place import place_of
+
+    if place_of(text) is None:
+        raise UserMistake(
+            f"{text!r} is not a valid ORIGIN: use topic:partition:offset, as `dead-letters list` prints it"
+        )
+
+
 def letter_filter(
     origins: Sequence[str],
     reasons: Sequence[str] | None,
@@ -31,13 +41,9 @@ def letter_filter(
 ) -> "Filter":
     """The filter; raises `UserMistake` for a time that is none, and for an origin that can be none."""
     from meter.accounting.letters import Filter
-    from meter.pipeline.place import place_of
 
     for origin in origins:
-        if place_of(origin) is None:
-            raise UserMistake(
-                f"{origin!r} is not a valid ORIGIN: use topic:partition:offset, as `dead-letters list` prints it"
-            )
+        check_origin(origin)
     since_seconds, until_seconds = span_of(since, until)
     return Filter(
         origins=frozenset(origins),

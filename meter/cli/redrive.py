@@ -11,6 +11,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
+from meter.cli.printable import printable
 from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import CommandFailed
 
@@ -65,9 +66,11 @@ def redrive(
         fates = asyncio.run(_run(settings.kafka, errand))
     if as_json:
         typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
+    elif not fates and not origins:
+        typer.echo(f"no dead letter in {settings.kafka.dead_letter_topic} fits")
     else:
         for line in described(fates, dry_run=dry_run):
-            typer.echo(line)
+            typer.echo(printable(line))
     missing = sorted(set(origins or ()) - {fate.origin for fate in fates})
     if missing:
         raise CommandFailed(f"no matching dead letter in {settings.kafka.dead_letter_topic}: {', '.join(missing)}")
@@ -83,12 +86,13 @@ def as_plain(fates: "Sequence[Fate]", *, dry_run: bool) -> dict[str, object]:
 
 
 def described(fates: "Sequence[Fate]", *, dry_run: bool) -> Iterator[str]:
-    """Counts by result; in a dry run the first letters as well."""
+    """Counts by result; in a dry run the first letters as well, above all those that would go."""
     from meter.accounting.redrive import REDRIVEN
 
     if dry_run:
-        for fate in fates[:SHOWN]:
-            yield f"{fate.origin}  {fate.reason}  {fate.result}"
+        going_first = sorted(fates, key=lambda fate: fate.result != REDRIVEN)
+        for fate in going_first[:SHOWN]:
+            yield f"{fate.origin}  {fate.reason}  {'would be redriven' if fate.result == REDRIVEN else fate.result}"
         if len(fates) > SHOWN:
             yield f"... and {len(fates) - SHOWN:,} more (--json lists all)"
     counts = Counter(fate.result for fate in fates)

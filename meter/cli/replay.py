@@ -11,6 +11,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption
 from meter.cli.moments import FORM, span_of
+from meter.cli.printable import printable
 from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import UserMistake
 
@@ -69,7 +70,7 @@ def replay(
         typer.echo(json.dumps(as_plain(outcome, dry_run=dry_run)))
     else:
         for line in described(outcome, dry_run=dry_run):
-            typer.echo(line)
+            typer.echo(printable(line))
 
 
 def as_plain(outcome: "Outcome", *, dry_run: bool) -> dict[str, object]:

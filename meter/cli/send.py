@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from meter.cli.configuration import ConfigOption, read_settings
+from meter.cli.printable import printable
 from meter.cli.sending import PerSecondOption
 from meter.errors import UserMistake
 
@@ -31,9 +32,9 @@ def send(
         int, typer.Option("--from-line", min=1, help="Start at this line: those before it were sent already.")
     ] = 1,
     name: Annotated[
-        str,
+        str | None,
         typer.Option("--name", help="Know lines without an id by this name and their number, not by what is above."),
-    ] = "",
+    ] = None,
     per_second: PerSecondOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -48,8 +49,10 @@ def send(
     kafka = read_settings(config).kafka
     if topic is not None:
         kafka = kafka.model_copy(update={"topic": _topic(topic)})
+    if name == "":
+        raise UserMistake("--name is empty: is a variable not set?")
     with _opened(file) as content:
-        lines = EventLines(content, kafka.topic, time.time(), name, from_line)
+        lines = EventLines(content, kafka.topic, time.time(), name or "", from_line)
         found = lines.check()
         if from_line > lines.last + 1:  # one more is what an interrupted sending may tell
             raise UserMistake(f"--from-line {from_line}: {_shown(file)} ends with line {lines.last}")
@@ -59,17 +62,19 @@ def send(
             raise UserMistake(f"nothing was sent: fix the lines, or send the other {found.good:,} with --skip-broken")
         sent, seconds = _send(kafka, lines, found.good, per_second)
     events = "event" if sent == 1 else "events"
-    typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{_notes(found, name)}")
+    skipped = f"; broken lines skipped: {len(found.broken):,}" if found.broken else ""
+    typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{skipped}")
+    for note in _notes(found, name):
+        typer.echo(note)
 
 
-def _notes(found: "Verdict", name: str) -> str:
-    notes = f"; broken lines skipped: {len(found.broken):,}" if found.broken else ""
+def _notes(found: "Verdict", name: str | None) -> Iterator[str]:
+    """How lines without an id will be known when they come again."""
     if found.without_id:
         known_by = f"the name {name}, their number and content" if name else "their content and all lines above"
-        notes += f"; lines without an id: {found.without_id:,}, known by {known_by}"
-    if found.without_id and found.broken and not name:
-        notes += " (send mended lines as a file of their own: mended here they would make other events of those below)"
-    return notes
+        yield f"lines without an id: {found.without_id:,}, known by {known_by}"
+    if found.without_id and found.broken and name is None:
+        yield "send mended lines as a file of their own: mended in this one they make other events of those below"
 
 
 def _topic(name: str) -> str:
@@ -105,7 +110,7 @@ def _shown(file: str) -> str:
 
 def _list_broken(broken: "list[BrokenLine]", file: str) -> None:
     for line in broken[:LISTED]:
-        typer.echo(f"{_shown(file)}:{line.number}: {line.reason}: {line.detail}", err=True)
+        typer.echo(printable(f"{_shown(file)}:{line.number}: {line.reason}: {line.detail}"), err=True)
     if len(broken) > LISTED:
         typer.echo(f"... and {len(broken) - LISTED:,} more broken lines", err=True)
 

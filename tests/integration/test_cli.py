@@ -97,6 +97,8 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (["send"], "Missing argument 'FILE|-'. (try: meter send --help)"),
         (["run", "--config", "nowhere.toml"], "nowhere.toml cannot be read: no such file or directory"),
         (["send", "nowhere.jsonl"], "nowhere.jsonl cannot be read: no such file or directory"),
+        (["send", "-", "--name", ""], "--name is empty"),
+        (["dead-letters", "show", "99"], "'99' is not a valid ORIGIN: use topic:partition:offset"),
         (["send", "-", "--topic", "a b"], "--topic 'a b' is not a topic name"),
         (["replay", "--from", "2026-01-01"], "Missing option '--to'. (try: meter replay --help)"),
         (["replay", "--from", "yesterday", "--to", "2026-01-01"], "--from 'yesterday' is not a valid time: ISO 8601"),

@@ -5,15 +5,20 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
+from meter.accounting.letters import Case, read_letter
+from meter.accounting.redrive import REDRIVEN, Fate
 from meter.cli import app
-from meter.cli.dead_letters import as_text
+from meter.cli.dead_letter_topic import table
 from meter.cli.letter_filter import letter_filter
 from meter.cli.limits import described
 from meter.cli.moments import span_of
 from meter.cli.park import whole_origins
+from meter.cli.printable import printable, printable_bytes, printable_page
+from meter.cli.redrive import described as of_redrive
 from meter.cli.sending import going_on_by
 from meter.cli.status_page import invariant, refused_lines
 from meter.errors import UserMistake
+from meter.pipeline.place import Place
 
 
 def test_the_help_names_every_command_in_its_group() -> None:
@@ -42,9 +47,29 @@ def test_unlimited_and_policy_answers_are_named_as_such() -> None:
     ]
 
 
-def test_bytes_of_a_dead_letter_cannot_steer_the_terminal() -> None:
-    """Whatever is in a record, what is shown is printable."""
-    assert as_text(b"\xff\x00\x1b[31mok\xc3\xa9") == "\\xff\\x00\\x1b[31mok\u00e9"
+def test_what_others_wrote_cannot_steer_the_terminal_nor_pass_for_a_line_of_ours() -> None:
+    """Whatever is in a record, what is shown is printable, and one line where one is meant."""
+    assert (
+        printable_bytes(b"\xff\x00\x1b[31mok\xc3\xa9\nmeter-at: now") == "\\xff\\x00\\x1b[31mok\u00e9\\nmeter-at: now"
+    )
+    assert printable("a\u202eb\r") == "a\\u202eb\\r"
+    assert printable_page(b"{\n\t1\x1b}") == "{\n\t1\\x1b}"
+
+
+def test_a_list_of_dead_letters_has_a_line_for_each_whatever_their_keys_are() -> None:
+    """Line ends and control characters of a key stand escaped, and the columns hold."""
+    letter = read_letter(Place("d", 0, 0), [("meter-origin", b"t:0:0"), ("meter-key", b"k\n\x1b[2J")], None)
+    header, line, *_ = table([Case(letter)])
+    assert "k\\n\\x1b[2J" in line.split()
+    assert header.index("KEY") == line.index("k\\n")
+
+
+def test_a_dry_run_of_a_redrive_shows_first_what_would_go() -> None:
+    """However many there are that would not."""
+    stay = [Fate(f"t:0:{number}", "", "rejected", "already_redriven") for number in range(30)]
+    first, *_, last = of_redrive([*stay, Fate("t:0:99", "", "rejected", REDRIVEN)], dry_run=True)
+    assert first == "t:0:99  rejected  would be redriven"
+    assert last == "left alone, already_redriven: 30"
 
 
 def test_a_span_of_time_has_a_beginning_before_its_end() -> None:

@@ -78,7 +78,7 @@ async def test_what_was_billed_is_told_and_not_what_another_event_says_under_its
     topics.dead_letter(1, "a", reason="conflict")
     by_key, by_place = await told(topics, "a"), await told(topics, "t:0:1")
     assert (by_key.content, by_key.verdict()) == (Content("cus_1", "", 2), "billed: the provider's reference is a")
-    assert any(line.startswith("conflict  t:0:1: dead lettered") for line in by_key.lines())
+    assert any(line.startswith("conflict  t:0:1: dead-lettered") for line in by_key.lines())
     assert "          says 7 units of (no product) for cus_1" in by_key.lines()
     assert (by_place.content, by_place.accepted) == (Content("cus_1", "", 7), None)
     assert by_place.verdict() == "in the dead letters: conflict: a different event has its key"
