@@ -67,7 +67,7 @@ def redrive(
     if as_json:
         typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
     elif not fates and not origins:
-        typer.echo(f"no dead letter in {settings.kafka.dead_letter_topic} fits")
+        typer.echo(f"no dead letters in {settings.kafka.dead_letter_topic} that match")
     else:
         for line in described(fates, dry_run=dry_run):
             typer.echo(printable(line))

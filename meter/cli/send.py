@@ -33,16 +33,18 @@ def send(
     ] = 1,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Know lines without an id by this name and their number, not by what is above."),
+        typer.Option(
+            "--name", help="Identify lines without an id by this name and their number, not by the lines above."
+        ),
     ] = None,
     per_second: PerSecondOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Send events from a file; the Kafka key is the customer.
 
-    A line that brings no id gets one from its content and all lines above it: what was interrupted is simply sent
-    again, from whatever file or pipe, and each line is billed once. --name is for what its content alone cannot tell:
-    another sending of the same lines, or the same one with lines mended in it.
+    A line without an id gets one from its content and all lines above it: after an interruption send the same lines
+    again, from any file or pipe, and each is billed once. --name is for what the content cannot tell: the same lines
+    meant as other events, or the same events after lines were fixed.
     """
     from meter.cli.event_lines import EventLines
 
@@ -72,9 +74,9 @@ def _notes(found: "Verdict", name: str | None) -> Iterator[str]:
     """How lines without an id will be known when they come again."""
     if found.without_id:
         known_by = f"the name {name}, their number and content" if name else "their content and all lines above"
-        yield f"lines without an id: {found.without_id:,}, known by {known_by}"
+        yield f"lines without an id: {found.without_id:,}, identified by {known_by}"
     if found.without_id and found.broken and name is None:
-        yield "send mended lines as a file of their own: mended in this one they make other events of those below"
+        yield "fix broken lines in a separate file: fixing them in this one changes the ids of the lines below"
 
 
 def _topic(name: str) -> str:

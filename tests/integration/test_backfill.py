@@ -48,7 +48,7 @@ async def test_a_file_whose_sending_was_killed_is_sent_again_and_billed_once(
         again = place.start_program("send", ["send", str(renamed)])
         assert await again.end(30) == 0, again.log
         assert "sent 301 events" in again.log
-        assert "lines without an id: 201, known by their content and all lines above" in again.log
+        assert "lines without an id: 201, identified by their content and all lines above" in again.log
 
         async def all_have_ended() -> bool:
             return bool((await meter.status())["events"]["duplicate"] == in_the_topic and await billed() == LINES + 1)

@@ -69,7 +69,7 @@ def test_a_dry_run_of_a_redrive_shows_first_what_would_go() -> None:
     stay = [Fate(f"t:0:{number}", "", "rejected", "already_redriven") for number in range(30)]
     first, *_, last = of_redrive([*stay, Fate("t:0:99", "", "rejected", REDRIVEN)], dry_run=True)
     assert first == "t:0:99  rejected  would be redriven"
-    assert last == "left alone, already_redriven: 30"
+    assert last == "skipped, already_redriven: 30"
 
 
 def test_a_span_of_time_has_a_beginning_before_its_end() -> None:
