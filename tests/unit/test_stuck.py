@@ -33,7 +33,7 @@ def seconds_until_healthz_fails(
             at_once()
         elif at == seen_at:
             replica.worker.ends = {0: Bounds(0, 4), 1: Bounds(0, 0)}
-        elif not replica.standing.alive():
+        elif not (replica.standing.beat() if at in beats else replica.standing.alive()):
             return now - happens_at
     raise AssertionError("alive after all the time allowed")
 
