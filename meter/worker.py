@@ -233,15 +233,20 @@ class Worker:
         self._machine.drain()
         self._something_changed.set()
         deadline = self._clock.now().steady_seconds + limit_seconds
-        while self._machine.counts.held and self._clock.now().steady_seconds < deadline and not self._is_hopeless():
+        while (
+            self._machine.counts.held
+            and self._clock.now().steady_seconds < deadline
+            and not self._is_hopeless(deadline)
+        ):
             self._stepped.clear()
             await self._stepped.wait()
         log.info("drained", held=self._machine.counts.held)
         await self.listener.leave()
 
-    def _is_hopeless(self) -> bool:
-        """The provider refuses us, and nothing is under way: until somebody mends that, nothing will end."""
-        return self._machine.gate.paused is not None and self._machine.is_quiet(self._clock.now())
+    def _is_hopeless(self, deadline: float) -> bool:
+        """The provider refuses us, or all that is left, and nothing is under way: nothing will end in time."""
+        refused = self._machine.gate.paused is not None or self._machine.has_only_refused_until(deadline)
+        return refused and self._machine.is_quiet(self._clock.now())
 
     async def _outlast_inserts(self) -> None:
         """Whoever takes over may send at once: not before what we sent last can no longer be inserted.

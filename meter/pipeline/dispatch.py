@@ -11,9 +11,10 @@ from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import BatchLimits, Buffer
 from meter.pipeline.concurrency import MASS_REFUSAL, Gate
 from meter.pipeline.event import UsageEvent
+from meter.pipeline.holding import Holding
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
-from meter.pipeline.parking import Leaving, Selection, Wishes
+from meter.pipeline.parking import Leaving, Places, Selection, Wishes
 from meter.pipeline.probing import take_unlike
 from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Reason, Refusals
@@ -39,6 +40,7 @@ class Dispatch:
         limits: BatchLimits,
         gate: Gate,
         refusals: Refusals,
+        holding: Holding,
         live: Container[int],
         chance: Chance,
         name: str,
@@ -56,7 +58,7 @@ class Dispatch:
         self._queue = BatchQueue(live, self._new_name)
         self._in_flight: dict[str, Batch] = {}
         self._turn = 0
-        self._wishes = Wishes()
+        self._wishes = Wishes(Places(self._buffer, self._queue, self._in_flight, refusals, holding))
         self._verdicts = Verdicts()
 
     # What comes in
@@ -93,13 +95,15 @@ class Dispatch:
             case TryAgain():
                 self._failed(batch, outcome, steady)
             case NotSent():
+                for event in batch.events:
+                    event.attempts -= 1  # nothing of it has left
                 self._queue.put(batch, steady)
 
     def park(self, wanted: Selection, steady_seconds: float) -> Leaving:
         """Held events that are meant end in the dead letters, at once or when nobody can be inserting them."""
-        wished = self._wishes.add(wanted, self._buffer, (*self._queue, *self._in_flight.values()), self.refusals)
-        parked = self._park_wished(steady_seconds)
-        return Leaving(parked, wished - parked)
+        wished = self._wishes.add(wanted)
+        self._park_wished(steady_seconds)
+        return self._wishes.what_became_of(wished)
 
     # What goes out
 
@@ -140,7 +144,7 @@ class Dispatch:
 
     def is_quiet(self, steady_seconds: float) -> bool:
         """No request is under way, and none that ended unknown can still be inserting."""
-        return not self._in_flight and not self._queue.is_inserting(steady_seconds)
+        return not self._in_flight and not self._queue.inserting(steady_seconds)
 
     def next_due(self) -> float:
         """When there is something to send again, in steady seconds."""
@@ -216,16 +220,13 @@ class Dispatch:
         self.refusals.accepted(batch.events, batch.started_at)
         self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
-        self._wishes.forget(batch.events)
         if self.refusals.in_doubt and is_well:
             self._try_again(self.refusals.take_all(), now.steady_seconds)
         self._judge(now.steady_seconds, once_refused=batch.refused_as in ("rejected", "too_large"))
 
-    def _park_wished(self, steady_seconds: float) -> int:
-        found = self._wishes.take_waiting(self._buffer, self._queue, self.refusals, steady_seconds)
+    def _park_wished(self, steady_seconds: float) -> None:
+        self._verdicts.parked.extend(self._wishes.take_waiting(steady_seconds))
         self._queue.drop_empty()
-        self._verdicts.parked.extend(found)
-        return len(found)
 
     def _judge(self, steady_seconds: float, *, once_refused: bool = False) -> None:
         judgement = self.refusals.judge(once_refused=once_refused)

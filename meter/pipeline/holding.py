@@ -5,7 +5,7 @@ held itself, until that event has ended, and takes its turn if it was not accept
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from meter.pipeline.event import UsageEvent
 
@@ -56,11 +56,17 @@ class Holding:
             del self._copies[key]
         return event
 
-    def forget_copies(self, epochs: frozenset[int]) -> None:
-        """Copies of these assignments wait no longer: they were released."""
-        for key in list(self._copies):
-            kept = deque(event for event in self._copies[key] if event.epoch not in epochs)
+    def copies(self) -> list[UsageEvent]:
+        """What waits for an event with the same key."""
+        return [copy for copies in self._copies.values() for copy in copies]
+
+    def take_copies(self, is_meant: Callable[[UsageEvent], bool]) -> list[UsageEvent]:
+        """Removes and returns the copies that are meant: they wait no longer."""
+        gone = [copy for copy in self.copies() if is_meant(copy)]
+        for key in {copy.key for copy in gone}:
+            kept = deque(copy for copy in self._copies[key] if not is_meant(copy))
             if kept:
                 self._copies[key] = kept
             else:
                 del self._copies[key]
+        return gone

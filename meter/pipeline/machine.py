@@ -39,7 +39,9 @@ class Machine:
         self._options = options
         self._holding = Holding()
         self.refusals = Refusals(options.unknown_customer_wait_seconds)
-        self._dispatch = Dispatch(options.batch, self.gate, self.refusals, self.assignment.epochs, chance, options.name)
+        self._dispatch = Dispatch(
+            options.batch, self.gate, self.refusals, self._holding, self.assignment.epochs, chance, options.name
+        )
         self._settlement = Settlement(
             options.owner, options.batch.max_age_seconds, self.assignment.epochs, chance, options.name
         )
@@ -105,7 +107,7 @@ class Machine:
         self.counts.released += self.assignment.end()
         self.counts.held = 0
         self.commits.lost()
-        self._holding.forget_copies(epochs)
+        self._holding.take_copies(lambda copy: copy.epoch in epochs)
         self._give_up(self._settlement.release(epochs), now)
         self._dispatch.release(epochs, now.steady_seconds)
         self._take_verdicts(now)
@@ -171,9 +173,8 @@ class Machine:
         if event.digest == digest:
             copies.append(event)
         else:
-            self._settlement.park(
-                event, CONFLICT, f"an event with this id but different contents was billed: {event.key}"
-            )
+            detail = f"an event with this id but different contents was billed: {event.key}"
+            self._settlement.park(event, CONFLICT, detail, owns_key=False)
 
     # Answers
 
@@ -258,6 +259,10 @@ class Machine:
         """Partitions that take no more records, while everything that is held was refused by the provider."""
         return self.assignment.full() if self._holds_only_refused() else frozenset()
 
+    def has_only_refused_until(self, steady_seconds: float) -> bool:
+        """All that is held was refused, and none of it is tried again by itself before then."""
+        return self._holds_only_refused() and self._dispatch.next_due() >= steady_seconds
+
     def _holds_only_refused(self) -> bool:
         return self._dispatch.has_only_refused() and self._settlement.is_quiet()
 
@@ -308,7 +313,7 @@ class Machine:
             self._settlement.accept(batch, answer, now)
             self.counts.undebited(answer.undebited.values())
         for parked in verdicts.parked:
-            self._settlement.park(parked.event, parked.reason, parked.detail)
+            self._settlement.park(parked.event, parked.reason, parked.detail, owns_key=parked.owns_key)
         self._give_up(verdicts.freed, now)
 
     # Ends

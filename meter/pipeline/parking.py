@@ -4,18 +4,23 @@ An event that is on its way, or that an earlier try may still insert, is only wi
 back and nobody can be inserting it, unless it was accepted meanwhile.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import Buffer
 from meter.pipeline.event import UsageEvent
+from meter.pipeline.holding import Holding
+from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.verdicts import Parked
 
 PARKED = "parked"
 """Reason of a dead letter that nothing but an operator has made."""
 _LOOK_EVERY_SECONDS = 0.5
+
+Place = tuple[int, int]
+"""Assignment and offset."""
 
 
 class Selection(NamedTuple):
@@ -48,55 +53,77 @@ class Leaving(NamedTuple):
     """On their way, or perhaps still being inserted."""
 
 
+class Places(NamedTuple):
+    """Where held events are that have no verdict yet."""
+
+    buffer: Buffer
+    queue: BatchQueue
+    in_flight: Mapping[str, Batch]
+    refusals: Refusals
+    holding: Holding
+
+    def left_behind(self) -> list[tuple[UsageEvent, str | None]]:
+        """All that is not fresh, each with the reason of its refusal."""
+        held: list[tuple[UsageEvent, str | None]] = [(one.event, one.reason) for one in self.refusals.waiting()]
+        batches = (*self.queue, *self.in_flight.values())
+        held += [(event, batch.refused_as) for batch in batches for event in batch.events]
+        return held + [(copy, None) for copy in self.holding.copies()]
+
+    def keys_under_way(self, steady_seconds: float) -> set[str]:
+        """In flight, or perhaps still being inserted."""
+        batches = (*self.in_flight.values(), *self.queue.inserting(steady_seconds))
+        return {event.key for batch in batches for event in batch.events}
+
+
 class Wishes:
     """Events that are to leave, by assignment and offset."""
 
-    def __init__(self) -> None:
-        self._wished: set[tuple[int, int]] = set()
+    def __init__(self, held: Places) -> None:
+        self._held = held
+        self._wished: set[Place] = set()
         self._look_at = 0.0
 
-    def add(self, wanted: Selection, buffer: Buffer, batches: Iterable[Batch], refusals: Refusals) -> int:
-        """Everything held that is meant, and how many that is."""
-        held: list[tuple[UsageEvent, str | None]] = [(one.event, one.reason) for one in refusals.waiting()]
-        held += [(event, batch.refused_as) for batch in batches for event in batch.events]
-        held += [(event, None) for event in buffer.events()]
+    def add(self, wanted: Selection) -> Set[Place]:
+        """Everything held that is meant."""
+        held = self._held.left_behind()
+        held += [(event, None) for event in self._held.buffer.events()]
         wished = {_place(event) for event, reason in held if wanted.takes(event, reason)}
         self._wished |= wished
-        return len(wished)
+        return wished
+
+    def what_became_of(self, wished: Set[Place]) -> Leaving:
+        """Of these, by now."""
+        waiting = len(self._wished & wished)
+        return Leaving(len(wished) - waiting, waiting)
 
     def take(self, batch: Batch, steady_seconds: float) -> list[Parked]:
         """Takes out of a batch that is not in flight what may leave now."""
         if not self._wished or batch.cool_at > steady_seconds:
             return []
-        gone = [event for event in batch.events if _place(event) in self._wished]
+        gone = [event for event in batch.events if self._is_wished(event)]
         if gone:
-            batch.events = [event for event in batch.events if _place(event) not in self._wished]
-            self.forget(gone)
+            batch.events = [event for event in batch.events if not self._is_wished(event)]
+            self._wished.difference_update(map(_place, gone))
         if batch.refused_as is not None:
             detail = "refused and due to be retried (parked by an operator)"
             return [Parked(event, batch.refused_as, detail) for event in gone]
         return [Parked(event, PARKED, "was held without ending, and parked by an operator") for event in gone]
 
-    def take_waiting(
-        self, buffer: Buffer, queue: Iterable[Batch], refusals: Refusals, steady_seconds: float
-    ) -> list[Parked]:
-        """Takes what may leave now out of everything that is not in flight."""
+    def take_waiting(self, steady_seconds: float) -> list[Parked]:
+        """Takes what may leave now out of everything that is not in flight; forgets who has ended meanwhile."""
         self._look_at = steady_seconds + _LOOK_EVERY_SECONDS
-        fresh = buffer.take_out(lambda event: _place(event) in self._wished)
+        held = self._held
+        fresh = held.buffer.take_out(self._is_wished)
         found = [Parked(event, PARKED, "was held, and parked by an operator") for event in fresh]
-        refused = refusals.take_where(
-            lambda one: _place(one.event) in self._wished and one.batch.cool_at <= steady_seconds
+        refused = held.refusals.take_where(
+            lambda one: self._is_wished(one.event) and one.batch.cool_at <= steady_seconds
         )
         found += [Parked(one.event, one.reason, f"{one.detail} (parked by an operator)") for one in refused]
-        self.forget([parked.event for parked in found])
-        for batch in queue:
+        for batch in held.queue:
             found += self.take(batch, steady_seconds)
+        found += self._take_copies(steady_seconds)
+        self._wished.intersection_update(_place(event) for event, _ in held.left_behind())
         return found
-
-    def forget(self, events: Sequence[UsageEvent]) -> None:
-        """These have ended."""
-        if self._wished:
-            self._wished.difference_update(map(_place, events))
 
     def release(self, epochs: frozenset[int]) -> None:
         """These assignments are over: whoever has the events next holds them anew."""
@@ -106,6 +133,16 @@ class Wishes:
         """When to look for them again, in steady seconds: not each time, thousands of events may wait."""
         return self._look_at if self._wished else float("inf")
 
+    def _take_copies(self, steady_seconds: float) -> list[Parked]:
+        """One whose key is under way waits: the answer may make it a duplicate."""
+        under_way = self._held.keys_under_way(steady_seconds)
+        copies = self._held.holding.take_copies(lambda copy: self._is_wished(copy) and copy.key not in under_way)
+        detail = "waited for another event with the same id, and was parked by an operator"
+        return [Parked(copy, PARKED, detail, owns_key=False) for copy in copies]
 
-def _place(event: UsageEvent) -> tuple[int, int]:
+    def _is_wished(self, event: UsageEvent) -> bool:
+        return _place(event) in self._wished
+
+
+def _place(event: UsageEvent) -> Place:
     return event.epoch, event.record.offset

@@ -80,9 +80,9 @@ class BatchQueue:
         freed, self._freed = self._freed, []
         return freed
 
-    def is_inserting(self, steady_seconds: float) -> bool:
-        """An earlier try of one of them may still be inserted."""
-        return any(batch.cool_at > steady_seconds for batch in (*self._batches, *self._cooling))
+    def inserting(self, steady_seconds: float) -> list[Batch]:
+        """Those of which an earlier try may still be inserted."""
+        return [batch for batch in (*self._batches, *self._cooling) if batch.cool_at > steady_seconds]
 
     def next_due(self) -> float:
         """When the next one may be sent, in steady seconds."""

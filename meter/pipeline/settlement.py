@@ -39,12 +39,14 @@ class DeadLetterWrite(msgspec.Struct, eq=False):
     event: UsageEvent | InvalidEvent
     reason: str
     detail: str
+    owns_key: bool = True
+    """False for a copy: its key is that of the event that was billed, or that it waited for."""
     failures: int = 0
     not_before: float = 0.0
 
     def owned_key(self) -> UsageEvent | None:
-        """The event, if its key was its own: a conflict's belongs to the event that was billed."""
-        return self.event if isinstance(self.event, UsageEvent) and self.reason != CONFLICT else None
+        """The event, if its key was its own."""
+        return self.event if isinstance(self.event, UsageEvent) and self.owns_key else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +96,15 @@ class Settlement:
             self._duplicates.setdefault(partition, []).extend(events)
             self._duplicates_due.setdefault(partition, steady_seconds + self._max_age_seconds)
 
-    def park(self, event: UsageEvent | InvalidEvent, reason: str, detail: str) -> None:
+    def park(self, event: UsageEvent | InvalidEvent, reason: str, detail: str, *, owns_key: bool = True) -> None:
         """This event ends in the dead letters."""
-        self._dead_letters.append(DeadLetterWrite(self._number(), event, reason, detail))
+        self._dead_letters.append(DeadLetterWrite(self._number(), event, reason, detail, owns_key))
 
     def release(self, epochs: frozenset[int]) -> list[UsageEvent]:
         """These assignments are over: copies and dead letters not yet under way are forgotten.
 
         Receipts of what was accepted are not. Answers the events whose dead letters were forgotten and which own their
-        key (a conflict does not).
+        key (a copy does not).
         """
         for partition, events in list(self._duplicates.items()):
             kept = [event for event in events if event.epoch not in epochs]

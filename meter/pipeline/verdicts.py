@@ -15,6 +15,8 @@ class Parked:
     event: UsageEvent
     reason: str
     detail: str
+    owns_key: bool = True
+    """False for a copy that waited: its key is that of the event that it waited for."""
 
 
 @dataclass(slots=True)

@@ -124,9 +124,9 @@ MUTATIONS = (
             Edit("holding.py", "self._keys.remove(key)", "self._keys.discard(key)"),
             Edit("holding.py", "        if len(self._keys) != left:\n", "        if False:\n"),
             Edit(
-                "holding.py",
-                "        for key in list(self._copies):",
-                "        self._keys.clear()\n        for key in list(self._copies):",
+                "machine.py",
+                "        self._holding.take_copies(",
+                "        self._holding._keys.clear()\n        self._holding.take_copies(",
             ),
         ),
     ),
@@ -180,7 +180,12 @@ MUTATIONS = (
         "self._verdicts.accepted.append((batch, outcome))",
         "self._verdicts.accepted.extend([(batch, outcome)] if batch.events[0].epoch in self._live else [])",
     ),
-    _one("released copies go on waiting", "machine.py", "        self._holding.forget_copies(epochs)\n", ""),
+    _one(
+        "released copies go on waiting",
+        "machine.py",
+        "        self._holding.take_copies(lambda copy: copy.epoch in epochs)\n",
+        "",
+    ),
     _one(
         "the note points past receipts above the commit",
         "offsets.py",
@@ -193,7 +198,24 @@ MUTATIONS = (
         "        if not self._is_wanted(write):\n            return write\n",
         "",
     ),
-    _one("a conflict frees the key of the event that was billed", "settlement.py", " and self.reason != CONFLICT", ""),
+    _one(
+        "a conflict frees the key of the event that was billed",
+        "machine.py",
+        "CONFLICT, detail, owns_key=False",
+        "CONFLICT, detail",
+    ),
+    _one(
+        "a copy that an operator parks frees the key of the event that it waited for",
+        "parking.py",
+        "PARKED, detail, owns_key=False",
+        "PARKED, detail",
+    ),
+    _one(
+        "wishes for events that have ended are kept",
+        "parking.py",
+        "        self._wished.intersection_update(_place(event) for event, _ in held.left_behind())\n",
+        "",
+    ),
     _one(
         "released units stay pending",
         "machine.py",

@@ -93,6 +93,7 @@ def check_ends(world: World) -> None:
             assert rows == (customer != ""), f"{key} of {customer}: {rows} rows"
     for member in world.members:
         assert len(member.machine.usage) == 0, "units are held, and no event"
+        assert member.machine.next(world.now()).wake_at == float("inf"), "it wants to be woken, and has nothing to do"
 
 
 def _events_of(b: int) -> int:

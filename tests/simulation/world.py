@@ -157,6 +157,7 @@ class World:
     def park(self, member: Member, customer: str) -> None:
         """An operator wants the member to let go of a customer's events."""
         leaving = member.machine.park(Selection(customers=frozenset({customer})), self.now())
+        assert min(leaving) >= 0, leaving
         self.struck["parked by an operator"] += bool(leaving.parked)
         self.struck["parked by an operator, later"] += bool(leaving.waiting)
         self.pump(member)

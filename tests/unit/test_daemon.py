@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from meter.errors import NoStartingPoint
 from meter.pipeline.buffer import BatchLimits
+from meter.pipeline.refusals import PROBE_SECONDS
 from tests.fakes import Fault
 from tests.shell import LIMIT_SECONDS, TOPIC, Process
 
@@ -176,6 +177,29 @@ async def test_a_stop_gives_up_when_the_provider_refuses_us() -> None:
         await meter.until(lambda: meter.machine.gate.paused, "paused")
     assert meter.committed() == 0
     assert meter.events == {"consumed": 1, "released": 1}
+
+
+async def test_a_stop_gives_up_when_all_that_is_left_was_refused() -> None:
+    """Only the acceptance of a new event could tell whose fault that is, and none comes any more."""
+    meter = Process()
+    meter.drain_timeout_seconds = PROBE_SECONDS - 1  # so that none is tried again before
+    meter.billing.refused_customers = {"cus_1"}
+    meter.produce("a")
+    async with asyncio.timeout(PROBE_SECONDS - 5), meter.running():
+        await meter.until(lambda: len(meter.machine.refusals), "refused")
+    assert meter.committed() == 0
+    assert meter.events == {"consumed": 1, "released": 1}
+
+
+async def test_a_stop_waits_for_a_refused_event_that_is_tried_again() -> None:
+    """Of a customer who may be created yet."""
+    meter = Process()
+    meter.billing.faults = [Fault("status", status=404, message="Customer not found")]
+    meter.produce("a")
+    async with meter.running():
+        await meter.until(lambda: len(meter.machine.refusals), "refused")
+    assert meter.billing.rows.keys() == {"a"}
+    assert meter.events == {"consumed": 1, "accepted": 1}
 
 
 async def test_a_stop_does_not_take_longer_than_the_drain_timeout() -> None:

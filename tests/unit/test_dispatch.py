@@ -193,6 +193,19 @@ def test_what_was_not_sent_is_sent_again_without_waiting() -> None:
     driver.feed(0, *records(0, 3))
     driver.answer(NotSent())
     assert sent(driver) == [["k0", "k1", "k2"]]
+    assert [event.attempts for event in driver.sends[0].events] == [1, 1, 1]
+
+
+def test_units_of_a_request_that_was_not_sent_are_not_counted_as_sent() -> None:
+    """A snapshot of limits would wait for the provider to have seen them."""
+    driver = Driver(0)
+    driver.feed(0, *records(0, 3))
+    pin = driver.machine.usage.pin("cus_1")
+    not_sent = driver.sends.pop()
+    driver.machine.commits.lost()
+    driver.machine.answered(not_sent.name, NotSent(), driver.now)
+    driver.revoke()
+    assert driver.machine.usage.products_pending(pin) == {}
 
 
 def test_retry_after_is_obeyed_up_to_five_minutes() -> None:

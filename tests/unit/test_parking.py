@@ -2,6 +2,7 @@
 
 from meter.pipeline.outcome import Rejected, UnknownCustomer
 from meter.pipeline.parking import PARKED, Selection
+from meter.pipeline.settlement import DeadLetterWrite
 from tests.builders import BUSY, TIMEOUT, Driver, keys, record, records
 
 
@@ -169,6 +170,78 @@ def test_filters_narrow_each_other() -> None:
     driver.step()
     driver.write()
     assert [write.event.record.offset for write in driver.kept.dead] == [1]
+
+
+def test_a_wish_counts_only_what_it_names() -> None:
+    """An earlier one that comes true at the same moment has been answered already."""
+    driver = Driver(0)
+    driver.feed(0, record(0))
+    driver.pass_time(1.1)
+    assert driver.machine.park(origins((0, 0)), driver.now) == (0, 1)
+    driver.machine.answered(driver.sends.pop().name, BUSY, driver.now)
+    driver.feed(0, record(1))
+    assert driver.machine.park(origins((0, 1)), driver.now) == (1, 0)
+    driver.step()
+    driver.write()
+    assert len(driver.kept.dead) == 2
+
+
+def test_a_copy_that_waits_is_parked_by_its_own_origin() -> None:
+    """It blocks its partition while the original never ends; the original's key stays its own."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "k"))
+    driver.feed(1, record(0, "k"), record(1, "k"))
+    driver.pass_time(1.1)
+    driver.answer(BUSY)
+    assert driver.machine.park(origins((1, 0)), driver.now) == (1, 0)
+    driver.step()
+    driver.write()
+    assert driver.position(1) == 1
+    driver.pass_time(60.0)
+    driver.bill()
+    driver.pass_time(1.1)
+    driver.bill()
+    assert driver.reasons() == [PARKED]
+    assert driver.ends() == {"consumed": 3, "accepted": 1, "duplicate": 1, "dead_lettered": 1}
+
+
+def test_a_copy_whose_key_is_under_way_waits_for_the_answer() -> None:
+    """In flight, and two seconds after an unknown outcome: until then it may still become a duplicate."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "k"))
+    driver.feed(1, record(0, "k"), record(1, "k"))
+    for _ in range(4):  # then the next try is further away than two seconds
+        while not driver.sends:
+            driver.pass_time(1.0)
+        driver.answer(TIMEOUT)
+    while not driver.sends:
+        driver.pass_time(1.0)
+    assert driver.machine.park(origins((1, 0), (1, 1)), driver.now) == (0, 2)
+    driver.answer(TIMEOUT)
+    driver.pass_time(1.9)
+    assert driver.writes == []
+    driver.pass_time(0.7)
+    assert [write.event.record.offset for write in driver.writes if isinstance(write, DeadLetterWrite)] == [0, 1]
+
+
+def test_who_has_ended_otherwise_is_not_looked_for_any_more() -> None:
+    """Accepted, a duplicate, or parked because of its refusal: nobody is woken for it twice a second."""
+    driver = Driver(0, 1)
+    driver.feed(0, record(0, "bad"))
+    driver.pass_time(1.1)
+    driver.feed(0, record(1, "good"))
+    driver.feed(1, record(0, "good"))
+    driver.pass_time(1.1)
+    assert driver.machine.park(origins((0, 0), (0, 1), (1, 0)), driver.now) == (0, 3)
+    driver.answer(Rejected({}, "no such field"))
+    driver.answer()
+    driver.write()
+    driver.pass_time(2.5)
+    driver.bill()
+    assert driver.reasons() == ["rejected"]
+    assert driver.ends() == {"consumed": 3, "accepted": 1, "duplicate": 1, "dead_lettered": 1}
+    driver.pass_time(2.0)
+    assert driver.actions.wake_at == float("inf")
 
 
 def test_a_copy_that_waited_takes_its_turn() -> None:

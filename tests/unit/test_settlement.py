@@ -101,7 +101,7 @@ def test_release_forgets_copies_and_dead_letters_but_no_receipt() -> None:
     writer.accept(sent, accepted(sent), now())
     writer.duplicates(0, [event("copy")], 0.0)
     writer.park(event("bad"), "rejected", "no")
-    writer.park(event("odd"), CONFLICT, "other contents")
+    writer.park(event("odd"), CONFLICT, "other contents", owns_key=False)
     assert [one.key for one in writer.release(frozenset({1}))] == ["bad"]
     assert [one.receipt.ends for one in due(writer, 9.0)] == ["a"]
     assert not writer.due(now(9.0), at_once=True).dead_letters
@@ -151,7 +151,7 @@ def test_half_a_receipt_may_be_of_released_copies_only() -> None:
 def test_a_conflict_does_not_own_its_key() -> None:
     """The key is that of the event that was billed: nothing is freed when the dead letter is written."""
     writer = settlement()
-    writer.park(event("a"), CONFLICT, "other contents")
+    writer.park(event("a"), CONFLICT, "other contents", owns_key=False)
     writer.park(event("b"), "rejected", "no")
     conflict, rejected = writer.due(now(), at_once=False).dead_letters
     assert conflict.owned_key() is None
