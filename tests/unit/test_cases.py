@@ -1,9 +1,14 @@
 """Interleavings that broke some design, by their numbers: commit position and membership."""
 
+from typing import Any
+
+from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.outcome import Rejected
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import were_given_back
 from tests.builders import BUSY, TIMEOUT, Driver, bad_record, keys, record, records
+
+THOUSANDS = 5_001
 
 
 def flush(driver: Driver) -> None:
@@ -132,25 +137,30 @@ def test_c7_markers_at_the_end_of_the_log_are_committed() -> None:
 
 def test_c8_thousands_behind_one_event_without_an_end_are_not_billed_again() -> None:
     """A day later, with a window that has forgotten them: receipts above the commit are always read."""
-    driver = Driver(0)
+    large: dict[str, Any] = {
+        "batch": BatchLimits(1000, 900_000, 1.0),
+        "max_held_events": 50_000,
+        "max_held_bytes": 67_108_864,
+    }
+    driver = Driver(0, **large)
     driver.feed(0, record(0, "stuck"))
     flush(driver)
     stuck = driver.sends.pop()
-    for first in range(1, 40, 3):
-        driver.feed(0, *records(first, first + 3))
+    for first in range(1, THOUSANDS, 1000):
+        driver.feed(0, *records(first, first + 1000))
         driver.bill()
     driver.machine.answered(stuck.name, BUSY, driver.now)
     commit(driver)
     assert driver.kept.commits[0].offset == 0
-    later = Driver(kept=driver.kept, at=driver.seconds + 2 * 86_400.0)
+    later = Driver(kept=driver.kept, at=driver.seconds + 2 * 86_400.0, **large)
     later.assign(0, fill=False)
     later.fill(0, tail_offset=len(driver.kept.receipts[0]))
-    later.feed(0, record(0, "stuck"), *records(1, 40))
+    later.feed(0, record(0, "stuck"), *records(1, THOUSANDS))
     flush(later)
     assert [keys(batch) for batch in later.sends] == [["stuck"]]
     later.bill()
-    assert later.ends() == {"consumed": 40, "accepted": 1, "duplicate": 39}
-    assert later.position() == 40
+    assert later.ends() == {"consumed": THOUSANDS, "accepted": 1, "duplicate": THOUSANDS - 1}
+    assert later.position() == THOUSANDS
 
 
 def test_c8_the_memory_behind_one_event_without_an_end_is_bounded() -> None:

@@ -202,15 +202,22 @@ def _answer_all(driver: Driver) -> None:
 
 
 def test_p7_a_single_event_that_is_too_large_is_parked_and_the_others_are_billed() -> None:
-    """The limit learned from it does not stay."""
+    """And those that come later go together again, as soon as the limit learned from it has grown back."""
     driver = Driver(0)
-    driver.feed(0, *records(0, 3))
+    filler = "x" * 2_000  # so much that the limit learned from three of these is below two
+    driver.feed(0, *(record(offset, description=filler) for offset in range(3)))
     while driver.sends:
         driver.answer(TooLarge() if "k1" in keys(driver.sends[0]) else None)
     driver.feed(0, *records(3, 6))
-    assert [keys(batch) for batch in driver.sends] == [["k3", "k4", "k5"]]
     driver.bill()
-    assert driver.reasons() == ["too_large"]
+    assert [(write.reason, write.event.offset) for write in driver.kept.dead] == [("too_large", 1)]
+    assert (driver.ends(), driver.position()) == ({"consumed": 6, "accepted": 5, "dead_lettered": 1}, 6)
+
+    for first in range(6, 303, 3):
+        driver.feed(0, *records(first, first + 3))
+        driver.bill()
+    driver.feed(0, *(record(offset, description=filler) for offset in range(303, 306)))
+    assert [keys(batch) for batch in driver.sends] == [["k303", "k304", "k305"]]
 
 
 def test_p8_a_day_of_retry_after_is_not_waited() -> None:
@@ -321,6 +328,21 @@ def test_t4_units_released_after_an_unknown_outcome_count_as_sent() -> None:
     driver.pass_time(1.5)
     assert usage.held("cus_1", "") == 0
     assert usage.pending(early, "") == 3
+
+
+def test_t4_units_dead_lettered_after_an_unknown_outcome_count_as_sent() -> None:
+    """It expires while it is unknown whether it was billed: an answer that looks as if it was not would be too much."""
+    driver = Driver(0)
+    usage = driver.machine.usage
+    early = usage.pin("cus_1")
+    driver.feed(0, record(0, timestamp="2025-10-24T22:00:00Z", units=7))
+    flush(driver)
+    driver.answer(TIMEOUT)
+    driver.seconds += 3 * 3600.0
+    driver.pass_time(1.0)
+    driver.bill()
+    assert driver.reasons() == ["expired"]
+    assert (usage.held("cus_1", ""), usage.pending(early, "")) == (0, 7)
 
 
 def test_t4_units_that_were_never_sent_are_forgotten() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from meter.pipeline.event import Origin, decode
 from meter.pipeline.receipt import Owner
-from tests.builders import Driver, keys, record, records
+from tests.builders import REJECTED, Driver, keys, record, records
 from tests.records import NOW_SECONDS, FakeRecord
 
 
@@ -40,16 +40,26 @@ def test_w1_after_more_time_than_the_window_covers_nothing_is_skipped_or_billed_
     assert later.position() == 6
 
 
-def test_w2_a_dead_letter_is_no_reason_to_skip_its_id() -> None:
-    """Parked, committed, restarted: the corrected event with the same id is billed."""
+@pytest.mark.parametrize(
+    ("wrong", "reason"), [({"units": -1}, "invalid:units"), ({"customerRef": "cus_unwanted"}, "rejected")]
+)
+def test_w2_a_dead_letter_is_no_reason_to_skip_its_id(wrong: dict[str, object], reason: str) -> None:
+    """Parked by us or for the provider's no, committed, restarted: the corrected event with the same id is billed."""
     driver = Driver(0)
-    driver.feed(0, record(0, "x", units=-1), *records(1, 4))
+    driver.feed(0, record(0, "x", **wrong), *records(1, 4))
+    flush(driver)
+    while driver.sends:
+        driver.answer(REJECTED if "x" in keys(driver.sends[0]) else None)
+    driver.feed(0, *records(4, 7))
     driver.bill()
     commit(driver)
+    assert ([write.reason for write in driver.kept.dead], driver.kept.commits[0].offset) == ([reason], 7)
     again = driver.killed(0)
-    again.feed(0, record(4, "x", units=1))
+    again.feed(0, record(7, "x", units=1))
     flush(again)
     assert [keys(batch) for batch in again.sends] == [["x"]]
+    again.bill()
+    assert again.ends() == {"consumed": 1, "accepted": 1}
 
 
 @pytest.mark.parametrize("field", ["group", "provider", "environment"])
