@@ -58,4 +58,4 @@ def test_a_signal_ends_it_although_nobody_closes_its_input(number: signal.Signal
         assert process.stderr is not None
         process.stderr.readline()
         process.send_signal(number)
-        assert process.wait(10) in {-number, 128 + number}
+        assert process.wait(60) in {-number, 128 + number}

@@ -112,7 +112,7 @@ async def test_a_receiver_that_does_not_answer_does_not_keep_the_sandbox(capfd: 
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         knobs = Knobs(webhook_url=url, webhook_events=GRANTED)
         async with (
-            asyncio.timeout(8),
+            asyncio.timeout(60),
             running(Sandbox(store, knobs=knobs)) as base,
             httpx.AsyncClient(base_url=base, headers=KEY) as client,
         ):
