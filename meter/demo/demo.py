@@ -160,7 +160,7 @@ class Story:
         try:
             await self._until(lambda: producer.sent_total >= len(planned) * _SLOW_SHARE, producing)
             await provider.slow_down(SLOW_SECONDS)
-            self._screen.say(f"the provider becomes slow: {SLOW_SECONDS:g} s more for each call")
+            self._screen.say(f"the provider slows down: {SLOW_SECONDS:g} s more per call")
             await self._until(lambda: producer.sent_total >= len(planned) * RESTART_SHARE, producing)
             await self._kill_and_restart(provider, observer)
             produced = await producing

@@ -54,7 +54,7 @@ def sections(shown: Shown) -> list[Section]:
     return [
         ("produced", _produced(shown)),
         ("billed", _billed(shown.expected, shown.evidence)),
-        ("parked", _dead_letters(shown.evidence)),
+        ("dead", _dead_letters(shown.evidence)),
         ("receipts", _receipts(shown.evidence)),
         ("copies", _copies(shown.evidence, shown.restart)),
         ("restart", _restart(len(shown.planned), shown.evidence, shown.restart)),
@@ -82,7 +82,7 @@ def _billed(expected: Expected, evidence: Evidence) -> list[tuple[str, str]]:
     return [
         (f"{len(rows):,}", f"rows at the provider, {len({key for key, _ in rows}):,} different keys"),
         (f"{sum(billed.units for _, billed in rows):,}",
-         f"units; produced were {sum(billed.units for billed in expected.rows.values()):,}"),
+         f"units billed; produced: {sum(billed.units for billed in expected.rows.values()):,}"),
     ]  # fmt: skip
 
 
@@ -97,15 +97,15 @@ def _receipts(evidence: Evidence) -> list[tuple[str, str]]:
     ends = Counter(end for _, end in evidence.receipted.ends.values())
     return [
         (f"{evidence.receipted.records_total:,}", "receipts, one for each batch and source partition"),
-        (f"{ends['a']:,}", "source offsets that they call accepted"),
-        (f"{ends['d']:,}", "source offsets that they call duplicate"),
+        (f"{ends['a']:,}", "source offsets listed as accepted"),
+        (f"{ends['d']:,}", "source offsets listed as duplicate"),
     ]
 
 
 def _copies(evidence: Evidence, restart: Restart) -> list[tuple[str, str]]:
     window = evidence.found.counters["duplicate"] + restart.counters.get("duplicate", 0)
     return [
-        (f"{window:,}", "caught by meter's window, redelivered events included"),
+        (f"{window:,}", "caught by meter's window, including redelivered events"),
         (f"{evidence.provider['duplicates']:,}", "caught by the provider: billed, but without a receipt yet"),
     ]
 
@@ -148,7 +148,7 @@ def _counters(counters: Mapping[str, int]) -> list[tuple[str, str]]:
 def _times(times: Times) -> list[tuple[str, str]]:
     parts = (
         (times.start, "until broker, sandbox and meter were ready"),
-        (times.produce, "producing, with the kill in it"),
+        (times.produce, "producing, including the kill"),
         (times.catch_up, "until everything was committed"),
         (times.check, "checking the books"),
     )
