@@ -148,7 +148,9 @@ cli/                   the commands, a module each
   moments.py             --from and --to
   printable.py           what others have written, shown without harm
   sending.py             --dry-run and --per-second, and what to do after Ctrl-C
+  output.py              an answer, as JSON or in words
   progress.py            bars on stderr
+  looking_back.py        topics as they are kept, with a bar
   kafka.py               meter kafka
   sandbox.py             meter sandbox
   demo.py                meter demo

@@ -1,14 +1,13 @@
 """`meter audit`: has every record exactly one end, and does the provider agree?"""
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.moments import SinceOption, UntilOption, span_of
-from meter.cli.printable import printable
+from meter.cli.output import show
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.audit import Question
@@ -38,11 +37,8 @@ def audit(
 
     settings = read_settings(config)
     findings = asyncio.run(_run(settings, Question(trail_of(settings), *span_of(since, until)), kafka_only=kafka_only))
-    if as_json:
-        typer.echo(json.dumps(findings.as_json()))
-    else:
-        for line in findings.lines():
-            typer.echo(printable(line))
+    show(findings.as_json(), findings.lines(), as_json=as_json)
+    if not as_json:
         word, colour = _SHOWN[findings.verdict]
         typer.echo(f"{typer.style(word, fg=colour)}  {findings.summary()}")
     if findings.verdict != "ok":
@@ -52,10 +48,8 @@ def audit(
 async def _run(settings: "Settings", question: "Question", *, kafka_only: bool) -> "Findings":
     from meter.accounting.audit import audit as run
     from meter.accounting.provider import SandboxRows
-    from meter.cli.progress import bars
-    from meter.kafka.archive import open_archive
+    from meter.cli.looking_back import looking_back
 
     provider = None if kafka_only else SandboxRows(settings.billing.base_url)
-    async with open_archive(settings.kafka) as archive:
-        with bars() as progress:
-            return await run(archive, question, provider, progress)
+    async with looking_back(settings.kafka) as (archive, progress):
+        return await run(archive, question, provider, progress)

@@ -84,27 +84,23 @@ dead_letters.command("park")(park)
 async def _every(kafka: "KafkaSettings") -> "tuple[list[Case] | None, list[str]]":
     """All cases, None without a topic; and what is wrong with how long they are kept."""
     from meter.accounting.reading import read_cases
-    from meter.cli.progress import bars
-    from meter.kafka.archive import open_archive
+    from meter.cli.looking_back import looking_back
     from meter.kafka.topics import dead_letter_warnings
 
-    async with open_archive(kafka) as archive:
+    async with looking_back(kafka) as (archive, progress):
         if not await archive.partitions(kafka.dead_letter_topic):
             return None, []
-        with bars() as progress:
-            cases = await read_cases(archive, kafka.dead_letter_topic, progress)
+        cases = await read_cases(archive, kafka.dead_letter_topic, progress)
     return cases, await dead_letter_warnings(kafka)
 
 
 async def _one(kafka: "KafkaSettings", origin: str) -> "tuple[Case, Record]":
     """The case of this origin and its letter's record. Raises `CommandFailed` when there is none."""
     from meter.accounting.reading import read_cases
-    from meter.cli.progress import bars
-    from meter.kafka.archive import open_archive
+    from meter.cli.looking_back import looking_back
 
-    async with open_archive(kafka) as archive:
-        with bars() as progress:
-            cases = await read_cases(archive, kafka.dead_letter_topic, progress)
+    async with looking_back(kafka) as (archive, progress):
+        cases = await read_cases(archive, kafka.dead_letter_topic, progress)
         case = next((one for one in cases if one.letter.origin == origin), None)
         record = await archive.record_at(*case.letter.found) if case is not None else None
     if case is None or record is None:

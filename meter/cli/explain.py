@@ -1,13 +1,12 @@
 """`meter explain`: what became of one event?"""
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.cli.printable import printable
+from meter.cli.output import show
 
 if TYPE_CHECKING:  # aiokafka and numpy are loaded when the command runs
     from meter.accounting.trace import Explanation
@@ -26,19 +25,13 @@ def explain(
     Searches the topics as far back as they are retained. Exits with 1 if they hold no trace of it.
     """
     explanation = asyncio.run(_run(read_settings(config), event))
-    if as_json:
-        typer.echo(json.dumps(explanation.as_json()))
-        return
-    for line in explanation.lines():
-        typer.echo(printable(line))
+    show(explanation.as_json(), explanation.lines(), as_json=as_json)
 
 
 async def _run(settings: "Settings", event: str) -> "Explanation":
     from meter.accounting.explain import explain as run
     from meter.accounting.trail import trail_of
-    from meter.cli.progress import bars
-    from meter.kafka.archive import open_archive
+    from meter.cli.looking_back import looking_back
 
-    async with open_archive(settings.kafka) as archive:
-        with bars() as progress:
-            return await run(archive, trail_of(settings), event, progress)
+    async with looking_back(settings.kafka) as (archive, progress):
+        return await run(archive, trail_of(settings), event, progress)

@@ -1,15 +1,27 @@
 """Redriven events into the source topic, notes of them into the dead-letter topic, every one acknowledged."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from meter.accounting.outgoing import Outgoing
+from meter.accounting.reading import Progress
 from meter.accounting.redrive_rules import Note
+from meter.cli.broker import producer
+from meter.cli.looking_back import looking_back
 from meter.errors import CommandFailed
+from meter.kafka.archive import Archive
 from meter.settings import KafkaSettings
+
+
+@asynccontextmanager
+async def resending(kafka: KafkaSettings) -> AsyncIterator[tuple[Archive, "LetterSender", Progress]]:
+    """The topics to look back at, and who writes into them. Raises `Unavailable`, `Unauthenticated`."""
+    async with looking_back(kafka) as (archive, progress), producer(kafka) as client:
+        yield archive, LetterSender(client, kafka, len(await archive.partitions(kafka.topic))), progress
 
 
 class LetterSender:

@@ -1,6 +1,5 @@
 """`meter limits`: may this customer go on, as the running daemon answers it."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
+from meter.cli.output import show
 
 UNLIMITED = 999_999
 
@@ -31,11 +31,7 @@ def limits(
 
     with Daemon(read_settings(config).http) as daemon:
         answer = daemon.get(f"/v1/limits/{quote(customer, safe='')}/{quote(product, safe='')}")
-    if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    for line in described(customer, product, answer, datetime.now(UTC)):
-        typer.echo(line)
+    show(answer, described(customer, product, answer, datetime.now(UTC)), as_json=as_json)
 
 
 def described(customer: str, product: str, answer: Mapping[str, Any], now: datetime) -> list[str]:

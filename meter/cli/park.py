@@ -1,7 +1,6 @@
 """`meter dead-letters park`: events that are held without an end leave, because an operator says so."""
 
 import asyncio
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption
+from meter.cli.output import show
 from meter.errors import CommandFailed, Unavailable, UserMistake
 
 if TYPE_CHECKING:  # aiokafka is loaded when the command runs
@@ -19,19 +19,25 @@ if TYPE_CHECKING:  # aiokafka is loaded when the command runs
 REFUSALS = ("rejected", "too_large", "unknown_customer")
 
 
+HeldArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ORIGIN", help="[topic:]partition:offset of held events.")
+]
+RefusedAsOption = Annotated[
+    list[str] | None, typer.Option("--reason", help=f"Held events refused as one of: {', '.join(REFUSALS)}.")
+]
+AllRefusedOption = Annotated[bool, typer.Option("--all-refused", help="Every held event that was refused.")]
+AtOption = Annotated[
+    list[str] | None,
+    typer.Option("--at", metavar="HOST:PORT", help="Replica to ask instead of http.host:http.port. Repeatable."),
+]
+
+
 def park(
-    origins: Annotated[
-        list[str] | None, typer.Argument(metavar="ORIGIN", help="[topic:]partition:offset of held events.")
-    ] = None,
-    reason: Annotated[
-        list[str] | None, typer.Option("--reason", help=f"Held events refused as one of: {', '.join(REFUSALS)}.")
-    ] = None,
+    origins: HeldArgument = None,
+    reason: RefusedAsOption = None,
     customer: CustomerOption = None,
-    all_refused: Annotated[bool, typer.Option("--all-refused", help="Every held event that was refused.")] = False,
-    at: Annotated[
-        list[str] | None,
-        typer.Option("--at", metavar="HOST:PORT", help="Replica to ask instead of http.host:http.port. Repeatable."),
-    ] = None,
+    all_refused: AllRefusedOption = False,
+    at: AtOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,13 +55,10 @@ def park(
     parked, waiting = (sum(answer[name] for answer in answers) for name in ("parked", "waiting"))
     asked = {partition for answer in answers for partition in answer.get("partitions", ())}
     elsewhere, trouble = _elsewhere(settings.kafka, asked, origins)
-    if as_json:
-        others = [{"replica": one.name, "host": one.host, "partitions": one.partitions} for one in elsewhere]
-        typer.echo(json.dumps({"parked": parked, "waiting": waiting, "elsewhere": others}))
-    else:
-        typer.echo(f"parked: {parked:,}; to be parked once their requests have ended: {waiting:,}")
-        for line in described(elsewhere):
-            typer.echo(line)
+    others = [{"replica": one.name, "host": one.host, "partitions": one.partitions} for one in elsewhere]
+    sums = f"parked: {parked:,}; to be parked once their requests have ended: {waiting:,}"
+    answer = {"parked": parked, "waiting": waiting, "elsewhere": others}
+    show(answer, [sums, *described(elsewhere)], as_json=as_json)
     if trouble:
         typer.echo(f"meter: what other replicas hold is unknown: {trouble}", err=True)
     if origins and not parked + waiting:

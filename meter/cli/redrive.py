@@ -1,7 +1,6 @@
 """`meter dead-letters redrive`: events whose cause was mended go back to the source topic, under their own keys."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption, ReasonOption, letter_filter
 from meter.cli.moments import SinceOption, UntilOption
-from meter.cli.printable import printable
+from meter.cli.output import show
 from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import CommandFailed
 
@@ -22,26 +21,32 @@ if TYPE_CHECKING:  # aiokafka and rich are loaded when the command runs
 SHOWN = 20
 
 
+OriginsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ORIGIN", help="topic:partition:offset; by default, all that match the filters."),
+]
+NewKeyOption = Annotated[
+    bool, typer.Option("--new-key", help="Bill a `conflict` as a separate event, under a new key.")
+]
+IncludeUnknownOption = Annotated[
+    bool, typer.Option("--include-unknown", help="Include events that the provider may have recorded already.")
+]
+MaxRedrivesOption = Annotated[
+    int, typer.Option("--max-redrives", min=1, help="Skip events that have already come back this often.")
+]
+
+
 def redrive(
-    origins: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ORIGIN", help="topic:partition:offset; by default, all that match the filters."),
-    ] = None,
+    origins: OriginsArgument = None,
     reason: ReasonOption = None,
     customer: CustomerOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     dry_run: DryRunOption = False,
     per_second: PerSecondOption = None,
-    new_key: Annotated[
-        bool, typer.Option("--new-key", help="Bill a `conflict` as a separate event, under a new key.")
-    ] = False,
-    include_unknown: Annotated[
-        bool, typer.Option("--include-unknown", help="Include events that the provider may have recorded already.")
-    ] = False,
-    max_redrives: Annotated[
-        int, typer.Option("--max-redrives", min=1, help="Skip events that have already come back this often.")
-    ] = 3,
+    new_key: NewKeyOption = False,
+    include_unknown: IncludeUnknownOption = False,
+    max_redrives: MaxRedrivesOption = 3,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,22 +60,14 @@ def redrive(
     from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
-    errand = Errand(
-        trail_of(settings),
-        letter_filter(origins or [], reason, customer, since, until),
-        Rules(settings.kafka.topic, new_key, include_unknown, max_redrives),
-        per_second,
-        dry_run,
-    )
+    wanted = letter_filter(origins or [], reason, customer, since, until)
+    rules = Rules(settings.kafka.topic, new_key, include_unknown, max_redrives)
+    errand = Errand(trail_of(settings), wanted, rules, per_second, dry_run)
     with going_on_by("run it again to continue"):
         fates = asyncio.run(_run(settings.kafka, errand))
-    if as_json:
-        typer.echo(json.dumps(as_plain(fates, dry_run=dry_run)))
-    elif not fates and not origins:
-        typer.echo(f"no dead letters in {settings.kafka.dead_letter_topic} that match")
-    else:
-        for line in described(fates, dry_run=dry_run):
-            typer.echo(printable(line))
+    nothing = f"no dead letters in {settings.kafka.dead_letter_topic} that match"
+    lines = described(fates, dry_run=dry_run) if fates or origins else [nothing]
+    show(as_plain(fates, dry_run=dry_run), lines, as_json=as_json)
     missing = sorted(set(origins or ()) - {fate.origin for fate in fates})
     if missing:
         raise CommandFailed(f"no matching dead letter in {settings.kafka.dead_letter_topic}: {', '.join(missing)}")
@@ -115,13 +112,8 @@ def _hint(result: str) -> str:
 
 async def _run(kafka: "KafkaSettings", errand: "Errand") -> "list[Fate]":
     from meter.accounting.redrive import Redriving
-    from meter.cli.broker import producer
-    from meter.cli.letter_sender import LetterSender
-    from meter.cli.progress import bars
+    from meter.cli.letter_sender import resending
     from meter.clock import SystemClock
-    from meter.kafka.archive import open_archive
 
-    async with open_archive(kafka) as archive, producer(kafka) as client:
-        sender = LetterSender(client, kafka, len(await archive.partitions(kafka.topic)))
-        with bars() as progress:
-            return await Redriving(archive, sender, errand, SystemClock(), asyncio.sleep, progress).run()
+    async with resending(kafka) as (archive, sender, progress):
+        return await Redriving(archive, sender, errand, SystemClock(), asyncio.sleep, progress).run()

@@ -1,7 +1,6 @@
 """`meter replay`: a range of the source topic goes into it again, each event under the key that it had."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import typer
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
 from meter.cli.letter_filter import CustomerOption
 from meter.cli.moments import FORM, span_of
-from meter.cli.printable import printable
+from meter.cli.output import show
 from meter.cli.sending import DryRunOption, PerSecondOption, going_on_by
 from meter.errors import UserMistake
 
@@ -22,22 +21,26 @@ if TYPE_CHECKING:  # aiokafka, numpy and rich are loaded when the command runs
 SHOWN = 20
 
 
+FirstOption = Annotated[
+    str, typer.Option("--from", metavar="TIME", help=f"Records produced at or after this time: {FORM}")
+]
+EndOption = Annotated[str, typer.Option("--to", metavar="TIME", help=f"Records produced before this time: {FORM}")]
+UnbilledOption = Annotated[bool, typer.Option("--unbilled", help="Only records that no receipt lists as accepted.")]
+BeyondMemoryOption = Annotated[
+    bool,
+    typer.Option(
+        "--beyond-provider-memory",
+        help="Include events that the provider may have forgotten: those already billed are billed a second time.",
+    ),
+]
+
+
 def replay(
-    since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help=f"Records produced at or after this time: {FORM}")
-    ],
-    until: Annotated[str, typer.Option("--to", metavar="TIME", help=f"Records produced before this time: {FORM}")],
+    since: FirstOption,
+    until: EndOption,
     customer: CustomerOption = None,
-    unbilled: Annotated[
-        bool, typer.Option("--unbilled", help="Only records that no receipt lists as accepted.")
-    ] = False,
-    beyond_provider_memory: Annotated[
-        bool,
-        typer.Option(
-            "--beyond-provider-memory",
-            help="Include events that the provider may have forgotten: those already billed are billed a second time.",
-        ),
-    ] = False,
+    unbilled: UnbilledOption = False,
+    beyond_provider_memory: BeyondMemoryOption = False,
     dry_run: DryRunOption = False,
     per_second: PerSecondOption = None,
     config: ConfigOption = None,
@@ -53,24 +56,15 @@ def replay(
     from meter.accounting.trail import trail_of
 
     settings = read_settings(config)
-    kafka = settings.kafka
-    order = Order(
-        trail_of(settings),
-        *_span(since, until),
-        Memory(settings.billing.idempotency_window_seconds, settings.dedupe.window_seconds, settings.dedupe.max_ids),
-        Choice(frozenset(customer or ()), unbilled, beyond_provider_memory),
-        per_second,
-        dry_run,
-    )
+    dedupe = settings.dedupe
+    memory = Memory(settings.billing.idempotency_window_seconds, dedupe.window_seconds, dedupe.max_ids)
+    choice = Choice(frozenset(customer or ()), unbilled, beyond_provider_memory)
+    order = Order(trail_of(settings), *_span(since, until), memory, choice, per_second, dry_run)
     if not dry_run and (why_not := refuse(order, time.time())):
         raise UserMistake(why_not)
     with going_on_by("run it again: what was sent is recognised"):
-        outcome = asyncio.run(_run(kafka, order))
-    if as_json:
-        typer.echo(json.dumps(as_plain(outcome, dry_run=dry_run)))
-    else:
-        for line in described(outcome, dry_run=dry_run):
-            typer.echo(printable(line))
+        outcome = asyncio.run(_run(settings.kafka, order))
+    show(as_plain(outcome, dry_run=dry_run), described(outcome, dry_run=dry_run), as_json=as_json)
 
 
 def as_plain(outcome: "Outcome", *, dry_run: bool) -> dict[str, object]:
@@ -136,13 +130,8 @@ def _span(since: str, until: str) -> tuple[float, float]:
 
 async def _run(kafka: "KafkaSettings", order: "Order") -> "Outcome":
     from meter.accounting.replay import Replaying
-    from meter.cli.broker import producer
-    from meter.cli.letter_sender import LetterSender
-    from meter.cli.progress import bars
+    from meter.cli.letter_sender import resending
     from meter.clock import SystemClock
-    from meter.kafka.archive import open_archive
 
-    async with open_archive(kafka) as archive, producer(kafka) as client:
-        sender = LetterSender(client, kafka, len(await archive.partitions(kafka.topic)))
-        with bars() as progress:
-            return await Replaying(archive, sender, order, SystemClock(), asyncio.sleep, progress).run()
+    async with resending(kafka) as (archive, sender, progress):
+        return await Replaying(archive, sender, order, SystemClock(), asyncio.sleep, progress).run()
