@@ -17,6 +17,7 @@ from meter.errors import UserMistake
 if TYPE_CHECKING:
     from meter.sandbox.app import Sandbox
     from meter.sandbox.faults.fault_list import Fault
+    from meter.sandbox.store import Store
 
 _WELCOME = """\
 The billing provider's sandbox listens at {address} (data: {data}; key: {key}; faults: {faults}).
@@ -46,33 +47,48 @@ def sandbox(
 
     Where the provider's behaviour is unknown, the \[sandbox] section of the configuration chooses it.
     """
-    from meter.sandbox.app import Sandbox
-    from meter.sandbox.demo_data.world import NotEmptyError
-    from meter.sandbox.knobs import BadKnobsError, read_knobs
-    from meter.sandbox.server import CannotListenError, address, listen
-    from meter.sandbox.store import CannotOpenError, Store
-
     if key is not None and not key.strip():
         raise UserMistake("--key must not be empty; without it any key is accepted")
     first_faults = _read_faults(faults) if faults else []
+    store, box = _open(data, key, first_faults, config, demo_data=demo_data)
+    with closing(store), _listen(host, port) as listening:
+        if stdio:  # what waits for stdin cannot be interrupted, so signals end us at once; the store survives that
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        kept = f"{data or 'in memory'}{', demo data' if demo_data else ''}"
+        welcome = _welcome(listening, kept, "the one given" if key else "any", len(first_faults))
+        typer.echo(welcome, err=stdio)  # on stdout a client reads nothing but its protocol
+        asyncio.run(_for_a_client(box, listening, key) if stdio else _until_stopped(box, listening))
+
+
+def _open(
+    data: Path | None, key: str | None, faults: "list[Fault]", config: Path | None, *, demo_data: bool
+) -> "tuple[Store, Sandbox]":
+    from meter.sandbox.app import Sandbox
+    from meter.sandbox.demo_data.world import NotEmptyError
+    from meter.sandbox.knobs import BadKnobsError, read_knobs
+    from meter.sandbox.store import CannotOpenError, Store
+
     try:
         knobs = read_knobs(config_file(config), os.environ)
         store = Store(data, knobs.counting, knobs.key_life_seconds or None)
-        box = Sandbox(store, key=key, faults=first_faults, knobs=knobs, demo_data=demo_data)
-        listening = listen(host, port)
-    except (BadKnobsError, CannotListenError, CannotOpenError, NotEmptyError) as error:
+        return store, Sandbox(store, key=key, faults=faults, knobs=knobs, demo_data=demo_data)
+    except (BadKnobsError, CannotOpenError, NotEmptyError) as error:
         raise UserMistake(str(error)) from error
-    welcome = _WELCOME.format(
-        address=address(listening),
-        data=f"{data or 'in memory'}{', demo data' if demo_data else ''}",
-        key="the one given" if key else "any",
-        faults=len(first_faults) or "none",
-    )
-    if stdio:  # what waits for stdin cannot be interrupted, so signals end us at once; the store survives that
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    typer.echo(welcome, err=stdio)  # on stdout a client reads nothing but its protocol
-    with closing(store), listening:
-        asyncio.run(_for_a_client(box, listening, key) if stdio else _until_stopped(box, listening))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from meter.sandbox.server import CannotListenError, listen
+
+    try:
+        return listen(host, port)
+    except CannotListenError as error:
+        raise UserMistake(str(error)) from error
+
+
+def _welcome(listening: socket.socket, data: str, key: str, faults: int) -> str:
+    from meter.sandbox.server import address
+
+    return _WELCOME.format(address=address(listening), data=data, key=key, faults=faults or "none")
 
 
 async def _until_stopped(sandbox: "Sandbox", listening: socket.socket) -> None:
