@@ -21,7 +21,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras -
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-keep test lint format bench bench-sandbox chaos simulate lock clean
 
-help: ## This list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(INSTALLED) ## Make .venv with meter and everything pinned in requirements/dev.txt
@@ -33,21 +33,21 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: install ## Kafka, provider sandbox and meter, killed half way; ends with the books checked
+demo: install ## Kafka, provider sandbox and meter, killed halfway; ends with the books checked
 	$(DEMO)
 
-demo-keep: install ## The same, then everything is left running until Ctrl-C
+demo-keep: install ## The same, but everything is left running until Ctrl-C
 	$(DEMO) --keep
 
 test: install ## All tests: unit, property, simulation, contract, integration on a real broker
 	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal $(TESTS)
 
-lint: install ## Style, format and types, nothing is changed
+lint: install ## Check style, format and types; changes nothing
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-format: install ## Mend what can be mended of style and format
+format: install ## Fix style and format where that can be automated
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
@@ -57,10 +57,10 @@ bench: install ## Events per CPU second: bare consumer loop and whole pipeline
 bench-sandbox: install ## Usages per CPU second that the sandbox takes
 	.venv/bin/python -m bench.sandbox
 
-chaos: install ## Real processes, all of them killed, stopped and failing in turn; results are kept. CHAOS=forgetful: one variant
+chaos: install ## Real processes, killed, stopped and failing in turn; results are kept. CHAOS=forgetful: one variant
 	.venv/bin/python -m tests.chaos $(CHAOS)
 
-simulate: install ## The machine against a model of Kafka and provider: 12,500 fault schedules in virtual time
+simulate: install ## The state machine against a model of Kafka and provider: 12,500 fault schedules in virtual time
 	.venv/bin/python -m tests.simulation.simulate
 
 lock: ## Pin the dependencies of pyproject.toml again, with hashes

@@ -7,19 +7,19 @@ never go back, and are never committed for a partition that is not ours.
 The map, in reading order:
 
 pipeline/              what happens to an event, decided without I/O: values in, values out
-  now.py                 one moment, as the core is told it
+  now.py                 one moment, as given to the core
   place.py               where a record is, or was
   headers.py             the headers that are meter's own
   event.py               a record becomes a usage event, or an invalid one with its reason
-  dialect.py             what a record says, in whichever words
-  body.py                the event as the provider takes it, and the bounds of each field
+  dialect.py             what a record says, in any dialect
+  body.py                the event as the provider expects it, and the bounds of each field
   timestamps.py          when it happened
   rules.py               the names of the rules that a record can break
   identity.py            the idempotency key it is billed under; frozen
   dedupe.py              the window of accepted ids
   ring.py                its memory: no growth, no pauses
-  holding.py             keys that are on their way, and the copies that wait for them
-  buffer.py              what waits to be sent, and when a batch is due
+  holding.py             keys in flight, and the copies waiting for them
+  buffer.py              what is waiting to be sent, and when a batch is due
   batch.py               events that travel together
   lease.py               how long we are surely a member of the group
   concurrency.py         how many requests may be in flight
@@ -27,15 +27,15 @@ pipeline/              what happens to an event, decided without I/O: values in,
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
   queue.py               batches that wait to be sent again
-  probing.py             which event asks whether the provider is well again
-  verdicts.py            what becomes of an event on that way
-  parking.py             what an operator has told to leave
+  probing.py             which event tests whether the provider has recovered
+  verdicts.py            what happens to an event on the way
+  parking.py             what an operator wants parked
   dispatch.py            the way to the provider and back
-  redriven.py            what a record carries that was dead-lettered before
+  redriven.py            what a record carries if it was dead-lettered before
   receipt.py             what was accepted, as it is kept in Kafka
   dead_letter.py         what can never be billed, as it is kept in Kafka
-  settlement.py          receipts and dead letters that are still to be written
-  offsets.py             what has no end yet: the commit position
+  settlement.py          receipts and dead letters still to be written
+  offsets.py             what has not ended yet: the commit position
   recognised.py          what receipts name above it
   start.py               where a partition begins
   assignment.py          the partitions that are ours now
@@ -48,18 +48,18 @@ worker.py              the loop: does what the machine says
 errands.py             what the machine wants done outside, done
 rebalance.py           taking partitions over and handing them on
 supervisor.py          one worker after the other
-stopping.py            being told to stop while something has only begun
+stopping.py            a stop request during start-up
 kafka/                 aiokafka behind those edges
   connection.py          how the cluster is reached, and what a failure means
-  internals.py           the few private things of aiokafka that are needed
+  internals.py           the few private parts of aiokafka that are needed
   consumer.py            records in, commits out
   consumer_faults.py     what their failures mean
-  unreadable.py          records that aiokafka cannot take apart
+  unreadable.py          records that aiokafka cannot parse
   writer.py              acknowledged writes
   receipts.py            receipts, written and read back
   dead_letters.py        dead letters, cut until they fit
-  topics.py              the topics: made, grown and checked
-  archive.py             any topic and any group, looked back at
+  topics.py              the topics: created, extended and checked
+  archive.py             reads any topic and any group
   members.py             who else is in the group
 billing/               the provider behind those edges
   calling.py             a batch or a question goes out, an outcome comes back
@@ -68,9 +68,9 @@ billing/               the provider behind those edges
   mcp_answers.py         what MCP answers, put as REST would
   exchange.py            one request to the provider, as bytes
   sending.py             how far a request has got, and whether it may go on
-  sockets.py             connections, each request on one of them once
-  wire.py                one connection, and no byte of it late
-  reply.py               one response, from its pieces
+  sockets.py             connections; a request is sent once, on one of them
+  wire.py                one connection, on which no byte is sent late
+  reply.py               one response, assembled from its parts
   answers.py             what an answer means
   provider_error.py      the provider's error form
   limits_outcome.py      what the answer to a limits question means
@@ -80,35 +80,35 @@ limits/                may this customer go on?
   snapshots.py           the provider's last answers
   promise.py             what may be promised from one of them
   prices.py              what a unit costs in credits
-error_bodies.py        refusals in the provider's form
+error_bodies.py        error responses in the provider's form
 http/                  the daemon, asked over HTTP
   api.py                 its routes
   exchange.py            one request and its answer
   token.py               who may ask
   limits.py              limits questions
-  parking.py             held events into the dead letters, by an operator's wish
-  server.py              serves them in the worker's own loop
+  parking.py             parks held events for an operator
+  server.py              serves them in the worker's event loop
   connection.py          one connection with bounds
   plain_connection.py    that stays HTTP/1.1
 standing.py            how this replica stands: the facts for operators
 health.py              ready? stuck?
-stalls.py              partitions from which nothing arrives
+stalls.py              partitions that deliver nothing
 watchdog.py            ends a process that nothing else can help
 metrics.py             every metric
 logs.py                what is written to stderr
-clock.py               time, as the core is told it
+clock.py               time, as given to the core
 errors.py              every error, named by what the caller does next
 ownership.py           whose receipts a configuration writes
-accounting/            what became of every record, found out afterwards
+accounting/            what became of every record, established afterwards
   trail.py               the topics that tell of it
   letters.py             dead letters by origin: what they say, which are open
   offsets.py             the ends of one partition's offsets
   usage.py               what was accepted, and the provider's rows
   provider.py            a provider that can be asked for them
-  reading.py             whole topics, with the progress told
+  reading.py             whole topics, with progress reports
   report.py              the findings of an audit
   audit.py               every record below the commit has one end
-  trace.py               what became of one event, as it is told
+  trace.py               what became of one event, in words
   explain.py             finds every trace of it
   outgoing.py            events on their way back, and who writes them
   redrive_rules.py       which dead letters go back, and as what
@@ -116,7 +116,7 @@ accounting/            what became of every record, found out afterwards
   billed.py              what receipts call accepted, and how far back
   replay_rules.py        which records of a range are sent again, and as what
   replay.py              again they go
-  pace.py                no more than so many a second
+  pace.py                a rate limit
 settings/              what can be set
   options.py             every option
   sources.py             file and environment
@@ -127,7 +127,7 @@ cli/                   the commands, a module each
   run.py                 meter run
   check_config.py        meter check-config
   send.py                meter send
-  event_lines.py         which lines of a file could be billed
+  event_lines.py         which lines of a file can be billed
   event_producer.py      lines into the topic
   status.py              meter status
   status_page.py         its page
@@ -156,7 +156,7 @@ cli/                   the commands, a module each
   demo.py                meter demo
   configuration.py       which configuration a command works with
   running.py             asks the running daemon
-  broker.py              a Kafka client for the length of one command
+  broker.py              a Kafka client for the duration of one command
 __main__.py            python -m meter
 sandbox/               the provider in a box; imports nothing from the rest
   rest/                  how it talks
@@ -240,7 +240,7 @@ sandbox/               the provider in a box; imports nothing from the rest
   demo_data/             the world of the provider's examples
     world.py               who and what is in it
     sales.py               what was sold there
-  mishaps.py             cards that are refused, purchases that are overdue
+  mishaps.py             refused cards and overdue purchases
   controls.py            /sandbox/...
   app.py                 the whole as one application
   server.py              serves it, with connections that can be reset
@@ -253,7 +253,7 @@ localkafka/            Apache Kafka on this machine
   keeper.py              sees to that
   probe.py               when it is ready
   ports.py               which ports it gets
-demo/                  everything at once, killed half way, and the books checked
+demo/                  everything at once, killed halfway, and the books checked
   demo.py                the story
   usage.py               what happened at a product service
   dialects.py            how services tell of it

@@ -49,7 +49,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> int:
-    """Bills until `stop` is set; the exit code. Raises UserMistake for what only the user can mend."""
+    """Bills until `stop` is set; the exit code. Raises UserMistake for what only the user can fix."""
     sock = listen(settings.http.host, settings.http.port)
     daemon = Daemon(settings)
     try:

@@ -7,11 +7,11 @@ MeterError
 │   └── Replaced           another process has joined under our own name
 ├── CommandFailed        say it in one sentence, exit 1
 ├── Unavailable          wait and try again: the other side is away
-│   ├── Unauthenticated    it is there, but does not accept who we are
+│   ├── Unauthenticated    it is there, but rejects our credentials
 │   ├── NotConnected       nothing can have reached it: its answer is not missed
-│   └── Silent             connect anew: it is there, but what we have of it delivers nothing
-├── Redelivered          forget it: the partition is no longer ours, its events come again
-├── LostRange            go on at the log's start and say what is missing
+│   └── Silent             reconnect: it is there, but this client delivers nothing
+├── Redelivered          forget it: the partition is no longer ours, its events will be delivered again
+├── LostRange            continue at the log's start and report what is missing
 ├── RecordTooLarge       make the record smaller: split or cut it
 └── Stuck                stop the process: only a restart can help
 """
@@ -24,7 +24,7 @@ class MeterError(Exception):
 
 
 class UserMistake(MeterError):
-    """The command or its surroundings are wrong in a way that only the user can mend: exit 2."""
+    """The command or its surroundings are wrong in a way that only the user can fix: exit 2."""
 
 
 class BadConfiguration(UserMistake):
@@ -52,7 +52,7 @@ class Unavailable(MeterError):
 
 
 class Unauthenticated(Unavailable):
-    """The other side is there and refuses our credentials; a new try helps once somebody mends them."""
+    """The other side is there and refuses our credentials; a retry helps once they are fixed."""
 
 
 class NotConnected(Unavailable):
@@ -64,7 +64,7 @@ class Silent(Unavailable):
 
 
 class Redelivered(MeterError):
-    """A commit came too late: the partition belongs to somebody else now; its events come again."""
+    """A commit came too late: the partition belongs to somebody else now; its events will be delivered again."""
 
 
 class LostRange(MeterError):

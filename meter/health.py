@@ -57,7 +57,7 @@ class Facts:
     behind: int = 0
     """Records at the broker that could be read and were not, as last known."""
     client_suspected: bool = False
-    """The Kafka client was made anew because nothing arrived, and nothing has moved since."""
+    """The Kafka client was recreated because nothing arrived, and nothing has moved since."""
     idle_seconds: float = 0.0
     """Since something last moved, there was nothing to do, or everybody knew why nothing moves."""
     draining: bool = False

@@ -143,7 +143,7 @@ class RebalanceListener:
         epochs = self._machine.assignment.live_epochs()
         bounds = await self._source.bounds(positions)
         if self._machine.assignment.live_epochs() != epochs:
-            return  # whoever has them now begins anew
+            return  # whoever has them now starts over
         for partition, position in positions.items():
             beginning = bounds[partition].beginning
             if beginning <= position:
@@ -175,7 +175,7 @@ class RebalanceListener:
         commits.start(last, self._clock.now().steady_seconds)
         try:
             await self._source.commit(last)
-        except (Redelivered, Unavailable) as error:  # its events come again and are recognised
+        except (Redelivered, Unavailable) as error:  # its events will be delivered again and are recognised
             log.info("commit.too_late", reason=str(error))
         else:
             self._machine.committed(self._clock.now())

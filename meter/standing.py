@@ -58,12 +58,12 @@ class Standing:
             self._failing_since = None
 
     def kafka_lost(self, error: Unavailable) -> None:
-        """The membership has ended, for this reason, and is made anew."""
+        """The membership has ended, for this reason, and is recreated."""
         self.kafka_trouble = str(error)
         self._client_suspected = self._client_suspected and isinstance(error, Silent)
 
     def client_is_silent(self) -> None:
-        """It delivers nothing although there are records, and is about to be made anew."""
+        """It delivers nothing although there are records, and is about to be recreated."""
         self._client_suspected = True
 
     def write_waits(self, reason: str | None) -> None:
@@ -190,7 +190,7 @@ class Standing:
         return next(iter(waits.values()), "")
 
     def _last_known_behind(self) -> int:
-        """Nobody knows it while the client is made anew or the broker does not say: then nothing has changed yet."""
+        """Nobody knows it while the client is recreated or the broker does not say: then nothing has changed yet."""
         known = None if self.worker is None else self.worker.behind_total()
         return self._behind if known is None else known
 

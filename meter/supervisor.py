@@ -20,7 +20,7 @@ Connect = Callable[[], contextlib.AbstractAsyncContextManager[Worker]]
 
 
 class Supervisor:
-    """Keeps the machine at work until it is told to stop; `connect` makes the Kafka side anew each time."""
+    """Keeps the machine at work until it is told to stop; `connect` recreates the Kafka side each time."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Ends a process that no longer works and does not know why: redelivery after the restart is the recovery.
 
 It looks from a thread, because the loop itself may be what stands still. A cause that is known (the provider is away,
-an event blocks its partition) keeps the process alive, since a restart would mend nothing.
+an event blocks its partition) keeps the process alive, since a restart would fix nothing.
 """
 
 import asyncio

@@ -68,7 +68,7 @@ class Worker:
     async def run(self, stop: asyncio.Event, drain_timeout_seconds: float) -> None:
         """Bills until `stop` is set, then sends what is held, commits and leaves.
 
-        Raises Unavailable when the membership is beyond repair and has to be made anew, NoStartingPoint, and
+        Raises Unavailable when the membership is beyond repair and has to be recreated, NoStartingPoint, and
         whatever nobody planned for.
         """
         try:
@@ -159,7 +159,7 @@ class Worker:
         return min(max(actions.wake_at - now.steady_seconds, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
     def _pause(self, paused: Set[int]) -> None:
-        """Applied when it changed, and anew in every assignment: a rebalance forgets it."""
+        """Applied when it changed, and again in every assignment: a rebalance forgets it."""
         epochs = self._machine.assignment.live_epochs()
         if (epochs, paused) != self._paused:
             if epochs != self._paused[0]:
@@ -205,7 +205,7 @@ class Worker:
                 pass
 
     def _look_for_stalls(self) -> None:
-        """A client that silently delivers nothing any more is made anew, and one whose commits nobody accepts.
+        """A client that silently delivers nothing any more is recreated, and one whose commits nobody accepts.
 
         aiokafka may lose its way to the group's coordinator for good when the broker dies at the wrong moment; it is
         no member then, and would not become one again.
@@ -266,6 +266,6 @@ class Worker:
 
 
 def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What nobody planned for, else what ends the process, else what a new membership may mend."""
+    """What nobody planned for, else what ends the process, else what a new membership may fix."""
     leaves = [_gravest(one) if isinstance(one, BaseExceptionGroup) else one for one in group.exceptions]
     return min(leaves, key=lambda leaf: (isinstance(leaf, MeterError), isinstance(leaf, Unavailable)))

@@ -32,5 +32,5 @@ class Pace:
 
 
 def pause_seconds(sent: int, elapsed_seconds: float, per_second: float | None) -> float:
-    """How long to wait before the next record, so that no more than so many a second are sent."""
+    """How long to wait before the next record, so that the rate is kept."""
     return 0.0 if per_second is None else max(0.0, sent / per_second - elapsed_seconds)

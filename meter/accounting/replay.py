@@ -1,6 +1,6 @@
 """A range of the source topic sent again: read, judged and sent, in small steps.
 
-Nothing is noted down: whoever is killed half-way is run again from the start. What was sent already is sent again under
+Nothing is noted down: whoever is killed halfway is run again from the start. What was sent already is sent again under
 the same keys, which are billed once.
 """
 

@@ -32,7 +32,7 @@ class LimitsInvalid:
 
 @dataclass(frozen=True, slots=True)
 class LimitsRefused:
-    """The key or the address is wrong; nobody's question will be answered until it is mended."""
+    """The key or the address is wrong; nobody's question will be answered until that is fixed."""
 
     reason: Refusal
     detail: str

@@ -1,4 +1,4 @@
-"""`meter demo`: everything on this machine, killed half way, and the books checked."""
+"""`meter demo`: everything on this machine, killed halfway, and the books checked."""
 
 import secrets
 from typing import Annotated, Literal

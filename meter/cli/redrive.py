@@ -1,4 +1,4 @@
-"""`meter dead-letters redrive`: events whose cause was mended go back to the source topic, under their own keys."""
+"""`meter dead-letters redrive`: events whose cause was fixed go back to the source topic, under their own keys."""
 
 import asyncio
 from collections import Counter

@@ -1,1 +1,1 @@
-"""`meter demo`: the whole of meter on this machine, killed half way, and the books checked afterwards."""
+"""`meter demo`: the whole of meter on this machine, killed halfway, and the books checked afterwards."""

@@ -4,7 +4,7 @@ connection.py     client options from the settings; what a failure means, a wron
 internals.py      what aiokafka keeps private and we need, in one place
 topics.py         the topics meter needs: made, grown, and checked for how long they keep
 consumer.py       KafkaSource: records in, commits out, membership of the group
-unreadable.py     records that aiokafka cannot take apart
+unreadable.py     records that aiokafka cannot parse
 writer.py         one idempotent producer, replaced when it has become unusable
 receipts.py       KafkaReceipts: what was accepted, written and read back
 dead_letters.py   KafkaDeadLetters: what can never be billed, cut when it does not fit

@@ -74,7 +74,7 @@ def join_again_as(consumer: AIOKafkaConsumer, member_id: str) -> None:
 
     aiokafka's heartbeats and commits do not carry the instance id, so a static member that was replaced only hears that
     it is unknown, and would join as somebody new, who replaces its replacement. Asked under its old id, the broker
-    answers FENCED_INSTANCE_ID if it was replaced, and "unknown" if its session is over: then aiokafka joins anew.
+    answers FENCED_INSTANCE_ID if it was replaced, and "unknown" if its session is over: then aiokafka joins again.
     """
     coordinator = consumer._coordinator  # noqa: SLF001  # no public way
     if coordinator is not None and not coordinator.member_id:

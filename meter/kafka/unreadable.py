@@ -34,7 +34,7 @@ def rewind(consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]) -> 
 
 
 async def read_leniently(consumer: AIOKafkaConsumer, topic_partition: TopicPartition, max_records: int) -> list[Record]:
-    """The next records of the partition, header names mended; moves its position. Raises `Unavailable`."""
+    """The next records of the partition, header names repaired; moves its position. Raises `Unavailable`."""
     position = positions_of(consumer).get(topic_partition)
     client = client_of(consumer)
     leader = client.cluster.leader_for_partition(topic_partition)

@@ -90,7 +90,7 @@ class Assignment:
             self._recognised.setdefault(partition, Recognised()).add(offsets, keys, progress.position)
 
     def take_recognised(self, partition: int, events: Sequence[Decoded]) -> list[Decoded]:
-        """Those of the events that a receipt names. The key must agree: a topic that was made anew reuses offsets."""
+        """Those of the events that a receipt names. The key must agree: a topic that was recreated reuses offsets."""
         known = self._recognised.get(partition)
         if not known:
             return []

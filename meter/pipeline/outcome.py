@@ -48,7 +48,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing is wrong with the events: the key or the address is. Everything waits until it is mended."""
+    """Nothing is wrong with the events: the key or the address is. Everything waits until that is fixed."""
 
     reason: Refusal
     detail: str

@@ -159,7 +159,7 @@ class Settlement:
     def too_large(self, number: int, steady_seconds: float) -> bool:
         """The broker does not take a receipt of this size: two halves are written instead.
 
-        False if it is for one event: nothing is left but to try again until somebody has mended the topic.
+        False if it is for one event: nothing is left but to try again until somebody has fixed the topic.
         """
         write = self._under_way[number]
         if not isinstance(write, ReceiptWrite) or len(write.events) < 2:

@@ -1,4 +1,4 @@
-"""`meter send` as a backfill on the real broker: killed half-way and run again, every line is billed once."""
+"""`meter send` as a backfill on the real broker: killed halfway and run again, every line is billed once."""
 
 import json
 import re

@@ -45,7 +45,7 @@ async def billed_units(place: Installation, customer: str) -> Sequence[int]:
 async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was_killed(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """L3: 120 events without ids are refused; the provider is mended; the redrive is killed half-way and run again, and
+    """L3: 120 events without ids are refused; the provider is mended; the redrive is killed halfway and run again, and
     once more for nothing. Each has one row, and the audit agrees."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}

@@ -1,4 +1,4 @@
-"""A range that was billed is sent again on the real broker: recognised, killed half-way and run again, once each."""
+"""A range that was billed is sent again on the real broker: recognised, killed halfway and run again, once each."""
 
 import json
 import signal
@@ -42,7 +42,7 @@ async def test_a_range_that_was_billed_is_recognised_and_never_billed_again(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Events with and without ids are billed, then sent again: refused where they may be forgotten, told in a dry run,
-    killed half-way and run again. No row is added, the provider is not even asked, every offset has one end, and the
+    killed halfway and run again. No row is added, the provider is not even asked, every offset has one end, and the
     replay has not moved the commit.
     """
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:

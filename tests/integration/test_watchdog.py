@@ -104,7 +104,7 @@ async def test_a_client_whose_requests_are_never_answered_goes_on_by_itself(
 
 async def test_a_known_cause_is_no_reason_to_restart(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
     """A refused key, one refused event on a quiet topic, and a partition that an unknown customer's event blocks: each
-    holds events for longer than the watchdog's patience, each is skipped, and each ends as soon as it can."""
+    holds events for longer than the watchdog's patience, each is left alone, and each ends as soon as it can."""
     async with AsyncExitStack() as places:
 
         async def place(name: str) -> Installation:

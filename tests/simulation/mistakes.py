@@ -253,7 +253,7 @@ MUTATIONS = (
         "load /= REFUSED_ALLOWANCE",
     ),
     _one(
-        "nobody is woken for what an operator has told to leave",
+        "nobody is woken for what an operator wants parked",
         "dispatch.py",
         "return min(self._wishes.next_due(), ",
         "return min(float('inf'), ",

@@ -117,7 +117,7 @@ def test_epochs_are_never_used_again() -> None:
 
 
 def test_an_offset_that_a_receipt_names_is_recognised_once_and_only_with_its_key() -> None:
-    """W9; and a topic that was made anew has other events at the same offsets."""
+    """W9; and a topic that was recreated has other events at the same offsets."""
     one = assignment(0)
     one.recognise(0, 3, [0, 1], ["k0", "other"])
     first, second = begin(one, 0, 2)

@@ -162,7 +162,7 @@ def test_too_large_is_told_apart() -> None:
     [(408, True), (429, False), (500, True), (502, True), (503, False), (504, True), (524, True), (599, True)],
 )
 def test_passing_trouble_is_tried_again(status: int, unknown: bool) -> None:
-    """Only 429 and 503 say that nothing was inserted; an insert that failed half-way is a 500."""
+    """Only 429 and 503 say that nothing was inserted; an insert that failed halfway is a 500."""
     found = outcome(status, b'{"statusCode":500,"message":"Internal server error"}')
     assert found == TryAgain(f"{status} Internal server error", unknown)
 

@@ -75,7 +75,7 @@ def test_a_line_that_says_who_it_is_gets_no_other_key() -> None:
 
 
 def test_a_name_keeps_lines_what_they_are_when_those_above_are_mended() -> None:
-    """Send with --skip-broken, mend the file, send it again: the others are recognised."""
+    """Send with --skip-broken, fix the file, send it again: the others are recognised."""
     before, after = lines_of("broken", NAMELESS, "", name="n"), lines_of(NAMED[0], NAMELESS, "", name="n")
     assert keys(before)[-1] == keys(after)[-1]
     assert (len(before.check().broken), before.check().good, before.check().without_id) == (1, 1, 1)

@@ -65,13 +65,13 @@ def test_held_events_without_progress_or_cause_are_stuck() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        Facts(behind=5, idle_seconds=61, client_suspected=True, joined=False, kafka_trouble="made anew"),
+        Facts(behind=5, idle_seconds=61, client_suspected=True, joined=False, kafka_trouble="recreated"),
         Facts(behind=5, idle_seconds=61, client_suspected=True, filling=[0]),
         Facts(held=5, behind=5, idle_seconds=61, waiting=True),
     ],
 )
 def test_what_was_to_help_and_did_not_is_no_excuse(facts: Facts) -> None:
-    """A client that was made anew and brings as little; nor do records that nobody reads wait for anything."""
+    """A client that was recreated and brings as little; nor do records that nobody reads wait for anything."""
     assert is_stuck(facts, 60)
 
 

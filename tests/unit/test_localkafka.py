@@ -36,7 +36,7 @@ def test_kafka_is_downloaded_once(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_download_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
-    """After a failure half way the next try starts over, and succeeds."""
+    """After a failure halfway the next try starts over, and succeeds."""
 
     def break_half_way(_coordinates: tuple[str, ...], folder: Path) -> None:
         (folder / "half.jar").write_bytes(b"ha")

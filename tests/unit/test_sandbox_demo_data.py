@@ -252,7 +252,7 @@ async def test_a_reset_begins_anew() -> None:
 
 
 async def test_it_overwrites_nobody() -> None:
-    """A file with customers or products of its own is skipped, and the reason is one sentence."""
+    """A file with customers or products of its own is left alone, and the reason is one sentence."""
     with closing(Store()) as store:
         async with client_of(store) as client:
             await client.post("/sandbox/customers", json={"reference": JANE, "email": "me@me.example"})

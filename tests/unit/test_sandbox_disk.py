@@ -99,7 +99,7 @@ async def test_a_reset_that_the_disk_refuses_forgets_nothing(tmp_path: Path) -> 
 
 
 async def test_what_nobody_has_foreseen_is_a_500_and_told_to_the_operator(capsys: pytest.CaptureFixture[str]) -> None:
-    """In the provider's words for the client; with its place in the code for whoever can mend it."""
+    """In the provider's words for the client; with its place in the code for whoever can fix it."""
     clock = FixedClock()
     with closing(Store()) as store:
         sandbox = Sandbox(store, now=clock)

@@ -122,7 +122,7 @@ def test_records_that_nobody_reads_are_a_case_for_a_restart() -> None:
 
 
 def test_what_is_left_to_read_is_not_forgotten_while_the_client_is_made_anew() -> None:
-    """A client that brings nothing is made anew again and again: that is no movement, and no excuse."""
+    """A client that brings nothing is recreated again and again: that is no movement, and no excuse."""
     replica = Replica()
     worker, replica.worker.ends = replica.worker, {0: Bounds(0, 9)}
     assert replica.standing.beat()
@@ -141,7 +141,7 @@ def test_what_is_left_to_read_is_not_forgotten_while_the_client_is_made_anew() -
 
 
 def test_a_broker_that_is_away_has_no_need_of_a_restart() -> None:
-    """Not even after a client that was made anew in vain: now everybody knows why nothing arrives."""
+    """Not even after a client that was recreated in vain: now everybody knows why nothing arrives."""
     replica = Replica()
     replica.worker.ends = {0: Bounds(0, 9)}
     assert replica.standing.beat()

@@ -87,7 +87,7 @@ def test_a_commit_that_fell_out_of_retention_names_what_is_lost() -> None:
 
 
 def test_a_commit_beyond_the_end_goes_on_at_its_own_time() -> None:
-    """A topic that was made anew has nothing older, one that lost its end has; an hour is for clocks that are off."""
+    """A topic that was recreated has nothing older, one that lost its end has; an hour is for clocks that are off."""
     commits = {1: Committed(99, encode_note(CommitNote(LATEST, 17, at=10_000.0)))}
     assert plan_starts([1], commits, FULL, LATEST) == {1: Start(5, at_seconds=6400.0, beyond=FULL[1])}
 

@@ -1,4 +1,4 @@
-"""The tools as a server of the official SDK, made anew for each caller: nothing is remembered between requests."""
+"""The tools as a server of the official SDK, created for each caller: nothing is remembered between requests."""
 
 import sqlite3
 import sys
