@@ -77,6 +77,7 @@ billing/               the provider behind those edges
 limits/                may this customer go on?
   question.py            one question
   cache.py               fresh, cached, stale, or by policy
+  flights.py             questions on their way to the provider
   snapshots.py           the provider's last answers
   promise.py             what may be promised from one of them
   prices.py              what a unit costs in credits

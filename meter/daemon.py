@@ -76,6 +76,7 @@ class Daemon:
             self._clock,
             settings.limits,
             self._metrics.limits_answer,
+            deadline_seconds=settings.billing.timeout_seconds,
         )
         self._standing = Standing(
             self.machine, self._metrics, self._clock, self.limits, settings.run.stuck_after_seconds

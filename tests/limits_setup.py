@@ -63,7 +63,8 @@ class Setup:
     usage: PendingUsage = field(default_factory=PendingUsage)
     time: Time = field(default_factory=Time)
     settings: LimitsSettings = field(default_factory=LimitsSettings)
-    patience_seconds: float = 30.0
+    patience_seconds: float = 15.0
+    deadline_seconds: float = 30.0
     seen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Setup:
             self.settings,
             observe=lambda source, _: self.seen.append(source),
             patience_seconds=self.patience_seconds,
+            deadline_seconds=self.deadline_seconds,
         )
 
     async def remaining(self, product: str = "prd_1") -> float:

@@ -6,7 +6,6 @@ What a call looks like, and how its answer is read, is its `Framing`'s business:
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,8 +24,6 @@ from meter.errors import BadConfiguration, NotConnected, Unavailable
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, TryAgain
 
 MAX_CONNECT_SECONDS = 3.0
-MAX_LIMITS_IN_FLIGHT = 16
-_NO_SLOTS = nullcontext()
 
 
 class Call(NamedTuple):
@@ -93,7 +90,6 @@ class HttpBilling:
         self._secret_key = framing.secret_key
         self._timeout_seconds = timeout_seconds
         self._clock = clock or SystemClock()
-        self._limits_slots = asyncio.Semaphore(MAX_LIMITS_IN_FLIGHT)
         connect_seconds = min(MAX_CONNECT_SECONDS, timeout_seconds / 2)
         self._connections = connections or Sockets(timeout_seconds, connect_seconds, ssl_context)
 
@@ -116,8 +112,8 @@ class HttpBilling:
         return bulk_outcome(status, headers, body, len(bodies), self._clock.now().wall_seconds, self._secret_key)
 
     async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
-        """Ask for a customer's limits; `request` is passed on as it is. At most 16 of these are under way."""
-        said = await self._post(self._framing.limits(request), Sending(_always), self._limits_slots)
+        """Ask for a customer's limits; `request` is passed on as it is."""
+        said = await self._post(self._framing.limits(request), Sending(_always))
         if isinstance(said, _NoAnswer):
             return LimitsUnavailable(said.detail)
         (status, body), headers = said.answer, said.reply.headers
@@ -131,12 +127,10 @@ class HttpBilling:
         """Close the idle connections."""
         await self._connections.close()
 
-    async def _post(
-        self, call: Call, sending: Sending, slots: AbstractAsyncContextManager[None] = _NO_SLOTS
-    ) -> _Answered | _NoAnswer:
+    async def _post(self, call: Call, sending: Sending) -> _Answered | _NoAnswer:
         target, body = call
         try:
-            async with asyncio.timeout(self._timeout_seconds), slots:
+            async with asyncio.timeout(self._timeout_seconds):
                 reply = await self._connections.exchange(target.origin, target.head(body), body, sending)
             return _Answered(reply, self._framing.read(reply))
         except TimeoutError:

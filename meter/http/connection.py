@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from meter.http.plain_connection import NotServedError, PlainConnection
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
 MAX_CONNECTIONS = 1000
 MAX_HEAD_BYTES = 65_536
@@ -43,6 +43,7 @@ class BoundedConnection(PlainConnection):
         self._request_bytes = 0
         self._reads_head = True
         self._running: RequestResponseCycle | None = None
+        self._answering: asyncio.Task[None] | None = None
         self._requesting: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
 
@@ -119,17 +120,19 @@ class BoundedConnection(PlainConnection):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        self._answering = self.loop.create_task(cycle.run_asgi(_until_left(app, cycle)))
+        self._answering.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._answering)
 
     def _abort(self) -> None:
         self._leave()
         self.transport.abort()
 
     def _leave(self) -> None:
-        """Who is answering learns that nobody listens; the base class tells only the last request of a pipeline."""
-        if self._running is not None:
+        """Nobody listens any more: who is answering need not go on."""
+        if self._running is not None and self._answering is not None:
             self._running.disconnected = True
-            self._running.message_event.set()
+            self._answering.cancel()
 
     def _is_answering(self) -> bool:
         last: RequestResponseCycle | None = self.cycle
@@ -156,3 +159,16 @@ class BoundedConnection(PlainConnection):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+
+def _until_left(app: "ASGI3Application", cycle: RequestResponseCycle) -> "ASGI3Application":
+    """The application, ended without a word when its caller has left."""
+
+    async def answer(scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not cycle.disconnected:
+                raise
+
+    return answer

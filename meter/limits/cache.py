@@ -6,25 +6,18 @@ No answer promises more than the provider's last snapshot minus the usage that t
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import msgspec
-
-from meter.billing.limits_outcome import (
-    LimitsAnswer,
-    LimitsInvalid,
-    LimitsNotFound,
-    LimitsOutcome,
-    LimitsUnavailable,
-)
-from meter.clock import Clock, Now
+from meter.billing.limits_outcome import LimitsInvalid, LimitsNotFound, LimitsOutcome
+from meter.clock import Clock
 from meter.error_bodies import error_body
+from meter.limits.flights import Flights, LimitsApi
 from meter.limits.prices import Prices
-from meter.limits.promise import needs_prices, read, reduce, rewrite
+from meter.limits.promise import needs_prices, reduce, rewrite
 from meter.limits.question import Key, Question
 from meter.limits.snapshots import Snapshot, Snapshots
 from meter.pipeline.timestamps import format_utc
-from meter.pipeline.usage import PendingUsage, Pin
+from meter.pipeline.usage import PendingUsage
 from meter.settings import LimitsSettings
 
 DENIAL_TTL_SECONDS = 1.0
@@ -33,8 +26,8 @@ DENIAL_TTL_SECONDS = 1.0
 PATIENCE_SECONDS = 1.0
 """With a usable snapshot at hand nobody waits longer than this for a slow provider."""
 
-_REQUESTS_AT_ONCE = 64
-"""Limits requests under way to the provider; further ones wait."""
+DEADLINE_SECONDS = 10.0
+"""Nobody waits longer than this for anything, the wait for his turn included."""
 
 _PRICES_AT_ONCE = 8
 """Prices of other products looked up for one answer; a customer with more of them waits for the next question."""
@@ -42,15 +35,11 @@ _PRICES_AT_ONCE = 8
 _ROUNDS = 3
 """How often an answer starts over because the world changed while it waited."""
 
+_SHORTEST_SWEEP_SECONDS = 1.0
+"""Snapshots that serve nobody but those who asked for them are not worth looking for more often."""
+
 _SWEPT_AT_ONCE = 200
 """Snapshots dropped in one slice of the loop: well under a millisecond."""
-
-
-class LimitsApi(Protocol):
-    """The provider, as far as limits go."""
-
-    async def check_limits(self, request: Mapping[str, object]) -> LimitsOutcome:
-        """Ask once; raises nothing but CancelledError."""
 
 
 class Answer(NamedTuple):
@@ -72,18 +61,18 @@ class LimitsCache:
         settings: LimitsSettings,
         observe: Callable[[str, float], None] = lambda source, seconds: None,
         patience_seconds: float = PATIENCE_SECONDS,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
-        self._api = api
         self._usage = usage
         self._clock = clock
         self._settings = settings
         self._observe = observe  # source, seconds it took
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = min(patience_seconds, deadline_seconds / 2)
+        self._deadline_seconds = deadline_seconds
         self._usable_seconds = max(settings.ttl_seconds, settings.max_stale_seconds)
         self._snapshots = Snapshots(usage, settings.max_entries)
         self._prices = Prices(settings.max_entries)
-        self._flights: dict[Key, asyncio.Task[Snapshot | LimitsOutcome]] = {}
-        self._room = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+        self._flights = Flights(api, usage, clock, self._snapshots, self._prices, self._landed)
         self._sweep: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -93,7 +82,11 @@ class LimitsCache:
     async def answer(self, question: Question) -> Answer:
         """The provider's answer with what it has not seen yet taken off, and where it came from."""
         started = self._clock.now().steady_seconds
-        answer = await (self._answer_alone(question) if question.checkout_session else self._answer(question))
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                answer = await (self._answer_alone(question) if question.checkout_session else self._answer(question))
+        except TimeoutError:
+            answer = self._by_policy(question)
         self._observe(answer.source, self._clock.now().steady_seconds - started)
         return answer
 
@@ -101,10 +94,7 @@ class LimitsCache:
         """Ends running requests; their callers get an answer by policy or an older one."""
         if self._sweep is not None:
             self._sweep.cancel()
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await self._flights.close()
 
     def forget_expired(self) -> None:
         """Drops snapshots too old for any answer, a few at a time; runs by itself while there are any."""
@@ -114,7 +104,7 @@ class LimitsCache:
             self._sweep.cancel()
             self._sweep = None
         if len(self._snapshots):
-            self._sweep_in(0.01 if more else self._usable_seconds)
+            self._sweep_in(0.01 if more else self._sweep_seconds())
 
     async def _answer(self, question: Question) -> Answer:
         for _ in range(_ROUNDS):
@@ -123,7 +113,7 @@ class LimitsCache:
                 answer = await self._promised(question, known, "cached")
                 if answer is not None and (_allows(answer) or self._age(known) <= DENIAL_TTL_SECONDS):
                     return answer
-            outcome = await self._asked(question, None if known is None else self._patience_seconds)
+            outcome = await self._flights.ask(question, None if known is None else self._patience_seconds)
             if isinstance(outcome, LimitsNotFound | LimitsInvalid):
                 return _passed_on(outcome)
             answer = await self._from_outcome(question, outcome)
@@ -142,18 +132,10 @@ class LimitsCache:
 
     async def _answer_alone(self, question: Question) -> Answer:
         """With a checkout session: asked for this caller alone, neither taken from the cache nor put there."""
-        pin: Pin | None = None
-        try:
-            async with self._room:
-                now, pin = self._clock.now(), self._usage.pin(question.customer)
-                outcome = await self._api.check_limits(question.request())
+        async with self._flights.alone(question) as outcome:
             if isinstance(outcome, LimitsNotFound | LimitsInvalid):
                 return _passed_on(outcome)
-            found = _snapshot(outcome, pin, now) or outcome
-            return await self._from_outcome(question, found) or self._by_policy(question)
-        finally:
-            if pin is not None:
-                self._usage.unpin(pin)
+            return await self._from_outcome(question, outcome) or self._by_policy(question)
 
     def _usable(self, key: Key) -> Snapshot | None:
         snapshot = self._snapshots.find(key)
@@ -207,7 +189,7 @@ class LimitsCache:
         return all(await asyncio.gather(*asked))
 
     async def _price_found(self, customer: str, product: str) -> bool:
-        outcome = await self._asked(Question(customer, product), None)
+        outcome = await self._flights.ask(Question(customer, product), None)
         price: float | None = None
         if isinstance(outcome, Snapshot):
             price = outcome.numbers.credits_per_unit
@@ -217,61 +199,15 @@ class LimitsCache:
             self._prices.remember(customer, product, price, self._clock.now().steady_seconds)
         return price is not None
 
-    async def _asked(self, question: Question, patience_seconds: float | None) -> Snapshot | LimitsOutcome:
-        """The provider's answer, from the request under way for this key if there is one.
-
-        A caller who goes away, or runs out of patience, does not end the request: others may wait for it.
-        """
-        flight = self._flights.get(question.key)
-        if flight is None:
-            if not self._snapshots.begin(question.key):
-                return LimitsUnavailable("too many requests are under way")
-            flight = asyncio.create_task(self._fetch(question))
-            self._flights[question.key] = flight
-            flight.add_done_callback(lambda _: self._landed(question.key))
-        await asyncio.wait((flight,), timeout=patience_seconds)
-        if not flight.done() or flight.cancelled():
-            return LimitsUnavailable("no answer in time")
-        return flight.result()
-
-    async def _fetch(self, question: Question) -> Snapshot | LimitsOutcome:
-        async with self._room:
-            now, pin = self._clock.now(), self._usage.pin(question.customer)
-            snapshot: Snapshot | None = None
-            try:
-                outcome = await self._api.check_limits(question.request())
-                snapshot = _snapshot(outcome, pin, now)
-            finally:
-                if snapshot is None:
-                    self._usage.unpin(pin)
-        if snapshot is None:
-            if isinstance(outcome, LimitsNotFound | LimitsInvalid):
-                self._snapshots.forget(question.key)
-            return outcome
-        self._snapshots.store(question.key, snapshot)
-        if snapshot.numbers.credit_balance is not None and snapshot.numbers.credits_per_unit is not None:
-            price = snapshot.numbers.credits_per_unit
-            self._prices.remember(question.customer, question.product, price, now.steady_seconds)
-        return snapshot
-
-    def _landed(self, key: Key) -> None:
-        del self._flights[key]
-        self._snapshots.end(key)
+    def _landed(self) -> None:
         if self._sweep is None:
-            self._sweep_in(self._usable_seconds)
+            self._sweep_in(self._sweep_seconds())
+
+    def _sweep_seconds(self) -> float:
+        return max(self._usable_seconds, _SHORTEST_SWEEP_SECONDS)
 
     def _sweep_in(self, seconds: float) -> None:
         self._sweep = asyncio.get_running_loop().call_later(seconds, self.forget_expired)
-
-
-def _snapshot(outcome: LimitsOutcome, pin: Pin, now: Now) -> Snapshot | None:
-    """What can be promised from; None when the outcome is no answer."""
-    if not isinstance(outcome, LimitsAnswer):
-        return None
-    numbers = read(outcome.body)
-    if numbers is None:
-        return None
-    return Snapshot(msgspec.json.encode(outcome.body), numbers, pin, now.steady_seconds, now.wall_seconds)
 
 
 def _passed_on(outcome: LimitsNotFound | LimitsInvalid) -> Answer:

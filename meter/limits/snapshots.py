@@ -1,6 +1,7 @@
 """The provider's last answers, bounded in number and age; each keeps its customer's counters alive through its pin."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from itertools import islice
 
 from meter.limits.promise import Numbers
 from meter.limits.question import Key
@@ -34,7 +35,7 @@ class Snapshots:
         self._max_entries = max_entries
         self._places: OrderedDict[Key, Snapshot | None] = OrderedDict()  # least recently used first
         self._by_age: OrderedDict[Key, Snapshot] = OrderedDict()  # oldest first
-        self._running: set[Key] = set()
+        self._running: Counter[Key] = Counter()  # requests whose answer has not been read by all who wait for it
 
     def __len__(self) -> int:
         """Places taken: snapshots and first requests."""
@@ -54,13 +55,15 @@ class Snapshots:
                 return False
             self._places[key] = None
         self._places.move_to_end(key)
-        self._running.add(key)
+        self._running[key] += 1
         return True
 
     def end(self, key: Key) -> None:
-        """The request is over; a place without a snapshot is given back."""
-        self._running.discard(key)
-        if self._places.get(key) is None:
+        """The request is over and its answer read; a place without a snapshot is given back."""
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
+        if key not in self._running and self._places.get(key) is None:
             self._places.pop(key, None)
 
     def store(self, key: Key, snapshot: Snapshot) -> None:
@@ -81,13 +84,14 @@ class Snapshots:
             self._places.pop(key, None)
 
     def forget_older(self, than_steady_seconds: float, at_most: int) -> bool:
-        """Drop what was asked for before this moment; True when there is more than `at_most`."""
-        for _ in range(at_most):
-            key, snapshot = next(iter(self._by_age.items()), (None, None))
-            if key is None or snapshot is None or snapshot.at_steady_seconds >= than_steady_seconds:
+        """Drop what was asked for before this moment, unless it is about to be read; True: `at_most` were looked at."""
+        oldest = list(islice(self._by_age.items(), at_most))
+        for key, snapshot in oldest:
+            if snapshot.at_steady_seconds >= than_steady_seconds:
                 return False
-            self.forget(key)
-        return bool(self._by_age)
+            if key not in self._running:
+                self.forget(key)
+        return len(oldest) == at_most
 
     def _drop_one(self) -> bool:
         for _, key in zip(range(_LOOKED_AT), self._places, strict=False):

@@ -24,12 +24,17 @@ class Limits:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
+        self.given_up = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
 
     async def answer(self, question: Question) -> Answer:
         self.asked.set()
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
         return Answer(200, {"remaining": 1, "for": question.customer}, "fresh")
 
 
@@ -148,6 +153,19 @@ async def _is_cut_off(reader: asyncio.StreamReader) -> bool:
             while await reader.read(65_536):
                 pass
     return True
+
+
+async def test_who_hangs_up_is_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Callers who come and go leave no work behind, and nothing in the log."""
+    limits = Limits()
+    limits.go.clear()
+    async with serve(app(limits), "127.0.0.1", 0) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await limits.asked.wait()
+        writer.close()
+        await asyncio.wait_for(limits.given_up.wait(), 5)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("is_quick", [True, False])

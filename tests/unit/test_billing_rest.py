@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 
-from meter.billing.calling import MAX_LIMITS_IN_FLIGHT, HttpBilling
+from meter.billing.calling import HttpBilling
 from meter.billing.limits_outcome import LimitsAnswer, LimitsUnavailable
 from meter.billing.rest import RestFraming
 from meter.errors import BadConfiguration, NotConnected, Unavailable
@@ -150,23 +150,3 @@ async def test_no_events_need_no_request() -> None:
     provider = Recorder(httpx.Response(500))
     assert await billing_of(provider).record_bulk([], yes) == Accepted(())
     assert provider.requests == []
-
-
-async def test_only_so_many_limits_questions_are_under_way() -> None:
-    """Connections are bounded; who waits for a slot waits no longer than the deadline."""
-    under_way, most = set[httpx.Request](), 0
-
-    class Silent(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            nonlocal most
-            under_way.add(request)
-            most = max(most, len(under_way))
-            try:
-                return await asyncio.Future[httpx.Response]()
-            finally:
-                under_way.remove(request)
-
-    silent = HttpBilling(RestFraming("http://x", KEY), 0.05, connections=InProcess(Silent()))
-    answers = await asyncio.gather(*(silent.check_limits({}) for _ in range(40)))
-    assert answers == [LimitsUnavailable("no answer within 0.05 s")] * 40
-    assert most == MAX_LIMITS_IN_FLIGHT
