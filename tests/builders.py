@@ -111,26 +111,31 @@ class Kept:
     dead: list[DeadLetterWrite] = field(default_factory=list)
 
 
+def machine_options(**changes: Any) -> MachineOptions:
+    """Those of a machine of small batches."""
+    options: dict[str, Any] = {
+        "name": "m",
+        "owner": OWNER,
+        "topic": "usage-events",
+        "batch": BatchLimits(3, 100_000, 1.0),
+        "max_held_events": 60,
+        "max_held_bytes": 1_000_000,
+        "max_in_flight": 4,
+        "window_max_ids": 1000,
+        "window_seconds": 86_400.0,
+        "unknown_customer_wait_seconds": 300.0,
+        "lease_seconds": 18.0,
+    }
+    return MachineOptions(**(options | changes))
+
+
 class Driver:
     """A machine of small batches, driven by hand: what it wants done waits here until the test does it."""
 
     def __init__(
         self, *partitions: int, kept: Kept | None = None, at: float = 100.0, chance: Chance = MOST, **changes: Any
     ) -> None:
-        options: dict[str, Any] = {
-            "name": "m",
-            "owner": OWNER,
-            "topic": "usage-events",
-            "batch": BatchLimits(3, 100_000, 1.0),
-            "max_held_events": 60,
-            "max_held_bytes": 1_000_000,
-            "max_in_flight": 4,
-            "window_max_ids": 1000,
-            "window_seconds": 86_400.0,
-            "unknown_customer_wait_seconds": 300.0,
-            "lease_seconds": 18.0,
-        }
-        self.machine = Machine(MachineOptions(**(options | changes)), chance)
+        self.machine = Machine(machine_options(**changes), chance)
         self.kept = kept or Kept()
         self.seconds = at
         self.sends: list[Batch] = []

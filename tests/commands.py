@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 METER = [sys.executable, "-m", "meter"]
@@ -29,3 +30,21 @@ def meter(
         timeout=40,
         check=False,
     )
+
+
+@contextmanager
+def sandbox_process(
+    *arguments: str, environ: Mapping[str, str] | None = None
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`meter sandbox` on a free port: the process and its address; killed at the end if it still runs."""
+    command = [*METER, "sandbox", "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, env=environment(environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            words = running.stdout.readline().split()
+            yield running, next(word for word in words if word.startswith("http://"))
+        finally:
+            with suppress(ProcessLookupError):
+                running.kill()

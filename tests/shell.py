@@ -9,7 +9,6 @@ from typing import Any
 from meter.edges import BillingApi, Ports
 from meter.metrics import Metrics
 from meter.pipeline import receipt as receipts
-from meter.pipeline.actions import MachineOptions
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.pipeline.receipt import Receipt
@@ -17,7 +16,7 @@ from meter.rebalance import GroupOptions
 from meter.standing import Standing
 from meter.supervisor import Supervisor
 from meter.worker import Worker
-from tests.builders import OWNER
+from tests.builders import machine_options
 from tests.clocks import RunningClock
 from tests.fakes import FakeBilling
 from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
@@ -117,7 +116,8 @@ class Process(World):
             "take_over_seconds": SESSION_SECONDS if self._instance_id is not None else 0.0,
         }
         membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
-        self.machine = Machine(_machine_options(changes), Least())
+        small: dict[str, Any] = {"topic": TOPIC, "batch": BatchLimits(3, 100_000, 0.0)}
+        self.machine = Machine(machine_options(**(small | changes)), Least())
         self.metrics = Metrics("test")
         self.standing = Standing(self.machine, self.metrics, self.clock, (), 60.0)
         self.stop = asyncio.Event()
@@ -184,20 +184,3 @@ class Process(World):
 
 def _kafka_reasons(reasons: Sequence[str]) -> list[str]:
     return [reason for reason in reasons if reason.startswith(("kafka", "window"))]
-
-
-def _machine_options(changes: dict[str, Any]) -> MachineOptions:
-    options: dict[str, Any] = {
-        "name": "m",
-        "owner": OWNER,
-        "topic": TOPIC,
-        "batch": BatchLimits(3, 100_000, 0.0),
-        "max_held_events": 60,
-        "max_held_bytes": 1_000_000,
-        "max_in_flight": 4,
-        "window_max_ids": 1000,
-        "window_seconds": 86_400.0,
-        "unknown_customer_wait_seconds": 300.0,
-        "lease_seconds": 18.0,
-    }
-    return MachineOptions(**(options | changes))

@@ -12,7 +12,7 @@ from aiokafka.structs import ConsumerRecord
 
 from meter.demo.reconciliation import Billed
 from tests.brokers import Broker, MakeTopic, create_topic, records_in
-from tests.integration.books import KEY, Planned, usage
+from tests.integration.books import KEY, Planned, nameless, usage
 from tests.integration.daemon import BULK_ROUTE, Installation, installation
 from tests.waiting import eventually
 
@@ -21,12 +21,6 @@ GOOD = 30
 LETTER_BYTES = 4_000
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def without_an_id(number: int) -> Planned:
-    """An event whose identity is its place in the topic."""
-    value = json.dumps({"customerRef": "cus_refused", "units": 1 + number}).encode()
-    return Planned(number % 4, value, f"unknown-{number}", Billed("cus_refused", 1 + number))
 
 
 async def letters(place: Installation, command: str, *arguments: str) -> Any:
@@ -53,7 +47,7 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
         await place.start_meter()
         for number in range(0, REFUSED, GOOD):  # few bad among many: else it looks as if the provider were unwell
             await place.produce([usage(number * 10 + good) for good in range(3 * GOOD)])
-            await place.produce([without_an_id(bad) for bad in range(number, number + GOOD)])
+            await place.produce([nameless(bad, "cus_refused") for bad in range(number, number + GOOD)])
             await place.produce([usage(10_000 + number)])
             await place.everything_ended()
         assert await billed_units(place, "cus_refused") == []
@@ -105,11 +99,11 @@ async def test_a_letter_that_was_cut_goes_back_whole_from_its_origin(
         text = random.Random(5).randbytes(10 * LETTER_BYTES).hex()
         large = json.dumps({"customerRef": "cus_refused", "units": 7, "metadata": {"text": text}}).encode()
         await place.produce([usage(number) for number in range(3 * GOOD)])
-        await place.produce([Planned(2, large, "unknown", Billed("cus_refused", 7)), without_an_id(3)])
+        await place.produce([Planned(2, large, "unknown", Billed("cus_refused", 7)), nameless(3, "cus_refused")])
         await place.produce([usage(10_000)])
         await place.everything_ended()
         dead = await records_in(place.servers, f"{place.topic}-dead-letters")
-        assert sorted(len(letter.value) for letter in dead) == [0, len(without_an_id(3).value or b"")]
+        assert sorted(len(letter.value) for letter in dead) == [0, len(nameless(3, "cus_refused").value or b"")]
 
         await place.sandbox.fail()
         assert (await letters(place, "redrive"))["results"] == {"redriven": 2}
@@ -138,7 +132,7 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
         refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
         sandbox = await place.start_sandbox(refuse)
         meter = await place.start_meter()
-        await place.produce([without_an_id(number) for number in range(4)])
+        await place.produce([nameless(number, "cus_refused") for number in range(4)])
 
         async def all_are_refused() -> bool:
             status = await meter.status()
@@ -181,7 +175,7 @@ async def test_whoever_parks_at_one_of_several_replicas_is_told_what_the_others_
             return (len(await one.partitions()), len(await other.partitions())) == (2, 2)
 
         await eventually(shared, 30, "each has two partitions")
-        await place.produce([without_an_id(number) for number in range(4)])
+        await place.produce([nameless(number, "cus_refused") for number in range(4)])
 
         async def all_are_held() -> bool:
             return [(await meter.status())["events"]["held"] for meter in (one, other)] == [2, 2]

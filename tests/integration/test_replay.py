@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from meter.demo.reconciliation import Billed
 from tests.brokers import Broker, MakeTopic, records_in
-from tests.integration.books import Planned, committed_offsets, invalid, usage
+from tests.integration.books import committed_offsets, invalid, nameless, usage
 from tests.integration.daemon import Installation, installation
 from tests.waiting import eventually
 
@@ -19,12 +18,6 @@ EVENTS = 400
 WITHOUT_ID = 40
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def without_an_id(number: int) -> Planned:
-    """An event whose identity is its place in the topic."""
-    value = json.dumps({"customerRef": "cus_nameless", "units": 1 + number}).encode()
-    return Planned(number % 4, value, f"unknown-{number}", Billed("cus_nameless", 1 + number))
 
 
 def at(wall_seconds: float) -> str:
@@ -50,7 +43,7 @@ async def test_a_range_that_was_billed_is_recognised_and_never_billed_again(
         await place.start_meter()
         begun = time.time() - 1
         await place.produce([usage(number) for number in range(EVENTS)])
-        await place.produce([without_an_id(number) for number in range(WITHOUT_ID)])
+        await place.produce([nameless(number, "cus_nameless") for number in range(WITHOUT_ID)])
         await place.produce([invalid(number) for number in range(4)])
         await place.everything_ended()
         rows, ended = EVENTS + WITHOUT_ID, at(time.time() + 1)
@@ -103,7 +96,7 @@ async def test_what_latest_has_skipped_is_billed_by_a_replay(broker: Broker, top
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
         begun = time.time() - 1
-        await place.produce([without_an_id(number) for number in range(WITHOUT_ID)])
+        await place.produce([nameless(number, "cus_nameless") for number in range(WITHOUT_ID)])
         meter = await place.start_meter(kafka__start_from="latest")
         await eventually(meter.ready, 30, "meter is ready")
         span = ("--from", at(begun), "--to", at(time.time()))

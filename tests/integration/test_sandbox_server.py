@@ -5,9 +5,8 @@ import json
 import signal
 import socket
 import sqlite3
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from meter.sandbox.app import Sandbox
 from meter.sandbox.server import listen, running
 from meter.sandbox.store import CannotOpenError, Store
-from tests.commands import METER, environment, meter
+from tests.commands import meter, sandbox_process
 from tests.sandboxes import BULK, USAGES, event, rows
 from tests.waiting import eventually
 
@@ -32,22 +31,6 @@ async def served(*faults: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
             put = await client.put("/sandbox/faults", json=[{"route": BULK, **fault} for fault in faults])
             assert put.status_code == 200, put.text
             yield client
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`meter sandbox` on a free port: the process and its address."""
-    command = [*METER, "sandbox", "--port", "0", *arguments]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running_process:
-        assert running_process.stdout is not None
-        try:
-            words = running_process.stdout.readline().split()
-            yield running_process, next(word for word in words if word.startswith("http://"))
-        finally:
-            with suppress(ProcessLookupError):
-                running_process.kill()
 
 
 def batch(number: int, size: int = 100) -> dict[str, Any]:
@@ -138,7 +121,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
     """
     data = str(tmp_path / "sandbox.db")
     acknowledged: list[int] = []
-    with process("--data", data) as (killed, url):
+    with sandbox_process("--data", data) as (killed, url):
         async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
 
             async def load(start: int) -> None:
@@ -152,7 +135,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
             killed.kill()
             results = await asyncio.gather(*loads, return_exceptions=True)
             assert all(isinstance(result, httpx.TransportError) for result in results), results
-    with process("--data", data) as (_, url):
+    with sandbox_process("--data", data) as (_, url):
         async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
             keys = [row["idempotencyKey"] for row in await rows(client)]
             assert len(keys) == len(set(keys))
@@ -169,7 +152,7 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     data = str(tmp_path / "sandbox.db")
     references: list[str] = []
     for expected in ("plan_not_credit_based", "duplicate"):
-        with process("--data", data) as (running_process, url):
+        with sandbox_process("--data", data) as (running_process, url):
             async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
                 if not references:
                     await client.post("/sandbox/customers", json={"reference": "cus_1"})
@@ -191,7 +174,7 @@ async def test_demo_data_are_loaded_once_into_a_file(tmp_path: Path) -> None:
     data = str(tmp_path / "sandbox.db")
     question = {"customerRef": "cus_X7Y8Z9W0", "productRef": "prd_P9Q0R1S2"}
     for used in (87, 88):
-        with process("--data", data, "--demo-data") as (running_process, url):
+        with sandbox_process("--data", data, "--demo-data") as (running_process, url):
             async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
                 assert (await client.post("/v1/sdk/limits", json=question)).json()["remaining"] == 100 - used
                 assert len((await client.get("/sandbox/transactions")).json()["transactions"]) == 84
@@ -207,7 +190,7 @@ async def test_demo_data_are_loaded_once_into_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
     """Exit 0 and nothing on stderr, idle connections or not."""
-    with process() as (running_process, url):
+    with sandbox_process() as (running_process, url):
         async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
             assert (await client.post(BULK, json=batch(1))).status_code == 200
             running_process.send_signal(number)
@@ -220,7 +203,7 @@ async def test_only_the_given_key_opens_it_and_faults_come_from_a_file(tmp_path:
     """`--key` and `--faults` do what they say, and a reset turns the file's faults on again."""
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps([{"route": BULK, "kind": "status", "status": 503, "count": 1}]))
-    with process("--key", "sk_1", "--faults", str(faults)) as (_, url):
+    with sandbox_process("--key", "sk_1", "--faults", str(faults)) as (_, url):
         async with httpx.AsyncClient(base_url=url) as client:
             assert (await client.post(BULK, json=batch(1), headers=KEY)).status_code == 401
             good = {"x-api-key": "sk_1"}
@@ -249,7 +232,7 @@ async def test_knobs_come_from_the_configuration(tmp_path: Path) -> None:
     """A section of its own, in the file that other commands read as well."""
     config = tmp_path / "meter.toml"
     config.write_text("[batch]\nmax_events = 10\n[sandbox]\nstrict_customer = true\n")
-    with process("--config", str(config)) as (_, url):
+    with sandbox_process("--config", str(config)) as (_, url):
         async with httpx.AsyncClient(base_url=url, headers=KEY) as client:
             assert (await client.post(BULK, json=batch(1))).status_code == 404
 

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from meter.sandbox.app import Sandbox
 from meter.sandbox.knobs import Knobs
 from meter.sandbox.server import listen, running
 from meter.sandbox.store import Store
-from tests.commands import METER, environment
+from tests.commands import sandbox_process
 from tests.sandboxes import BULK, CUSTOMER, activate, event, grant, known, plan_of
 from tests.waiting import eventually
 from tests.webhook_receiver import Receiver
@@ -44,17 +44,10 @@ async def receiving(receiver: Receiver) -> AsyncIterator[str]:
 @contextmanager
 def process(url: str, data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`meter sandbox` with a file and an endpoint, its retries a hundred thousand times faster."""
-    command = [*METER, "sandbox", "--port", "0", "--data", str(data)]
     turned = {"WEBHOOK_URL": url, "WEBHOOK_SECRET": SECRET, "WEBHOOK_TIME_SCALE": "0.00001"}
-    variables = {**environment(), **{f"METER_SANDBOX__{name}": value for name, value in turned.items()}}
-    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as running_process:
-        assert running_process.stdout is not None
-        try:
-            words = running_process.stdout.readline().split()
-            yield running_process, next(word for word in words if word.startswith("http://"))
-        finally:
-            with suppress(ProcessLookupError):
-                running_process.kill()
+    variables = {f"METER_SANDBOX__{name}": value for name, value in turned.items()}
+    with sandbox_process("--data", str(data), environ=variables) as running_process:
+        yield running_process
 
 
 async def on_credits(client: httpx.AsyncClient) -> None:

@@ -1,17 +1,16 @@
 """Where a group begins: at its commits, else at the choice that was made once, and never by accident."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from meter.pipeline.start import Choice, CommitNote, encode_note
-from tests.brokers import Broker, MakeTopic
+from tests.brokers import Broker, MakeTopic, admin_of
 from tests.integration.books import Ledger, committed_offsets, produce, usage, usages
 from tests.integration.daemon import Installation, Meter, installation
 from tests.waiting import eventually
@@ -123,7 +122,7 @@ async def test_an_added_partition_is_read_from_its_beginning(broker: Broker, top
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.start_sandbox()
         await started(place, kafka__start_from="latest")
-        async with _admin(place.servers) as admin:
+        async with admin_of(place.servers) as admin:
             await admin.create_partitions({place.topic: NewPartitions(5)})
         await place.produce([usage(n, partition=4) for n in range(100)])
         await place.everything_ended(limit_seconds=45)
@@ -137,7 +136,7 @@ async def test_a_commit_that_fell_out_of_retention_is_loud(broker: Broker, topic
         meter = await started(place)
         await meter.program.stop()
         await produce(place.servers, place.topic, [usage(n, partition=0) for n in range(30)], Ledger())
-        async with _admin(place.servers) as admin:
+        async with admin_of(place.servers) as admin:
             await admin.delete_records({TopicPartition(place.topic, 0): RecordsToDelete(30)})
 
         await place.produce(usages(100, first=1000))
@@ -145,13 +144,3 @@ async def test_a_commit_that_fell_out_of_retention_is_loud(broker: Broker, topic
         await billed_once(place)
         assert (await meter.status())["lost_records"] == 30
         assert "records.lost" in meter.program.log
-
-
-@asynccontextmanager
-async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
