@@ -165,7 +165,7 @@ MUTATIONS = (
     _one(
         "a hand-over does not wait for late inserts",
         "dispatch.py",
-        "return not self._in_flight and not self._queue.is_inserting(steady_seconds)",
+        "return not self._in_flight and not self._queue.inserting(steady_seconds)",
         "return not self._in_flight",
     ),
     _one(
