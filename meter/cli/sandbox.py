@@ -25,9 +25,9 @@ The billing provider's sandbox listens at {address} (data: {data}; key: {key}; f
   limits         POST {address}/v1/sdk/limits
   tools for MCP  {address}/mcp
   what happened  GET  {address}/sandbox/totals  or  /sandbox/usages?after=0&limit=100
-  start afresh   POST {address}/sandbox/reset
+  start over     POST {address}/sandbox/reset
   make it fail   PUT  {address}/sandbox/faults   (GET shows them, DELETE ends them)
-  known names    POST {address}/sandbox/customers  or  /sandbox/products  or  /sandbox/purchases
+  create things  POST {address}/sandbox/customers  or  /sandbox/products  or  /sandbox/purchases
 Ctrl-C stops it."""
 
 

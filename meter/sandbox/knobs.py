@@ -22,27 +22,27 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every knob with its default.
 
     strict_customer          usage of an unknown customer is a 404 for the whole call, instead of a skipped debit
-    strict_names             parameter names of earlier versions are not known
+    strict_names             parameter names of earlier versions are not accepted
     accept_offsets           timestamps may have an offset instead of `Z`
     key_life_seconds         how long an idempotency key is known; 0 is forever
     inserted_counts          what `inserted` counts in a bulk answer: all results, or only new rows
     allow_negative_credits   debits go on below zero
-    pending_activation       a plan on credits that waits for them is remembered; else `/activate` leaves no purchase
-    limit_counts             what an allowance counts: units, or events whatever their units
+    pending_activation       a plan that waits for credits is remembered; otherwise `/activate` leaves no purchase
+    limit_counts             what an allowance counts: units, or events regardless of their units
     limit_outcomes           which outcomes count
     limit_scope              whose usage counts: that of the product, or all of the customer's
-    limit_period             `month`: calendar months; `anniversary`: from the purchase; `30_days`: as many from it
+    limit_period             `month`: calendar months; `anniversary`: from the purchase; `30_days`: every 30 days from it
     bare_object              tools answer with the object itself, instead of an envelope around it
-    unlimited_remaining      what `remaining` says without a bound
-    low_balance_credits      a debit that leaves no more than so many credits is announced; 0: none is
-    webhook_url              where events go from the start, besides endpoints made over REST
+    unlimited_remaining      what `remaining` is if there is no limit
+    low_balance_credits      a debit that leaves at most this many credits is announced; 0: never
+    webhook_url              where events go from the start, besides endpoints created over REST
     webhook_secret           what they are signed with
     webhook_events           which events go there; an empty list is all
     webhook_time_scale       what the waits between attempts (5 minutes to 72 hours) are multiplied by
-    webhook_lag_seconds      events go out only every so many seconds, 20 at a time; really it is 30
+    webhook_lag_seconds      events go out only every so many seconds, 20 at a time; the provider uses 30
     webhook_delay_seconds    each event waits for a random part of this
     webhook_shuffle          events that are due together go out in any order
-    webhook_duplicates       which share of the events is delivered twice
+    webhook_duplicates       the share of events that is delivered twice
     """
 
     strict_customer: bool = False
