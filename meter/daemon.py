@@ -79,7 +79,12 @@ class Daemon:
             deadline_seconds=settings.billing.timeout_seconds,
         )
         self._standing = Standing(
-            self.machine, self._metrics, self._clock, self.limits, settings.run.stuck_after_seconds
+            self.machine,
+            self._metrics,
+            self._clock,
+            self.limits,
+            settings.run.stuck_after_seconds,
+            settings.billing.timeout_seconds,
         )
         self._metrics.show(self.machine.counts, self._standing.readings)
         token = settings.http.token

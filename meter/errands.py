@@ -22,7 +22,6 @@ from meter.pipeline.machine import Machine
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from meter.pipeline.start import Committed
-from meter.pipeline.timestamps import format_utc
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -123,7 +122,7 @@ class Errands:
 
     async def _write_dead_letter(self, write: DeadLetterWrite) -> None:
         record = write.event.record
-        headers = dead_letter.headers(write, self._topic, format_utc(self._clock.now().wall_seconds))
+        headers = dead_letter.headers(write, self._topic)
         try:
             await self._ports.dead_letters.write(record.key, record.value, headers)
         except Unavailable as error:

@@ -48,6 +48,8 @@ class Facts:
     waiting: bool = False
     """Nothing is under way or overdue: what is held waits for its batch or its next try, or was refused and waits for
     another event to be accepted."""
+    awaits_answer: bool = False
+    """The provider has been asked, and still has time to answer."""
     blocked: Collection[int] = ()
     """Partitions that an event without an end keeps from going on."""
     full_of_refused: Collection[int] = ()
@@ -82,7 +84,9 @@ def reasons(facts: Facts, stuck_after_seconds: float) -> list[str]:
 
 def is_stuck(facts: Facts, stuck_after_seconds: float) -> bool:
     """Nothing moves and nobody knows why: only then may a restart help, so only then is the process not alive."""
-    return has_no_excuse(facts) and facts.idle_seconds >= patience_seconds(stuck_after_seconds)
+    return (
+        has_no_excuse(facts) and not facts.awaits_answer and facts.idle_seconds >= patience_seconds(stuck_after_seconds)
+    )
 
 
 def has_no_excuse(facts: Facts) -> bool:

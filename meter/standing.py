@@ -15,13 +15,21 @@ MAX_POISON_SHOWN = 20
 MAX_REFUSED_SHOWN = 20
 STALLED_LOOP_SECONDS = 10.0
 """The worker asks the machine at least once a second; so much later its task is gone or blocked."""
+_ANSWERED_LATE_SECONDS = 2.0
+"""A request that has run out of time is answered for a little later, on a busy machine."""
 
 
 class Standing:
     """Told by the worker and the daemon what happens; asked by the HTTP routes how things are."""
 
     def __init__(
-        self, machine: Machine, metrics: Metrics, clock: Clock, limits: Sized, stuck_after_seconds: float
+        self,
+        machine: Machine,
+        metrics: Metrics,
+        clock: Clock,
+        limits: Sized,
+        stuck_after_seconds: float,
+        request_seconds: float,
     ) -> None:
         self.worker: Worker | None = None
         """The membership in force, if any."""
@@ -33,6 +41,7 @@ class Standing:
         self._clock = clock
         self._limits = limits
         self._stuck_after_seconds = stuck_after_seconds
+        self._answered_within_seconds = request_seconds + _ANSWERED_LATE_SECONDS
         self._failing_since: float | None = None
         self._write_trouble: str | None = None
         self._client_suspected = False
@@ -167,6 +176,7 @@ class Standing:
             billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),
             billing_trouble=gate.detail,
             waiting=machine.waits_for_its_time(now),
+            awaits_answer=machine.awaits_answer(now, self._answered_within_seconds),
             blocked=machine.assignment.blocked(now.steady_seconds),
             full_of_refused=machine.full_of_refused(),
             held=machine.counts.held,

@@ -9,6 +9,7 @@ import faulthandler
 import os
 import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -27,6 +28,8 @@ class Beat(NamedTuple):
 
     number: int
     alive: bool
+    fault: str = ""
+    """Why the loop cannot say, with the stack."""
 
 
 class Verdict:
@@ -41,6 +44,8 @@ class Verdict:
 
     def look(self, beat: Beat) -> str | None:
         """Why the process is to end now, one sentence; None while it is not."""
+        if beat.fault:
+            return f"nobody can say whether anything moves: {beat.fault}"
         self._still = self._still + 1 if beat.number == self._last.number else 0
         self._not_alive = 0 if beat.alive else self._not_alive + 1
         self._last = beat
@@ -58,6 +63,13 @@ def end_process(reason: str) -> None:
     os._exit(1)
 
 
+def _beat(number: int, alive: Callable[[], bool]) -> Beat:
+    try:
+        return Beat(number, alive())
+    except Exception as fault:  # whatever it is: a beat that ended of it would look like a loop that stands still
+        return Beat(number, alive=False, fault="".join(traceback.format_exception(fault)).strip())
+
+
 @asynccontextmanager
 async def watched(
     alive: Callable[[], bool],
@@ -72,7 +84,7 @@ async def watched(
 
     async def beat() -> None:
         while True:
-            beats[0] = Beat(beats[0].number + 1, alive())
+            beats[0] = _beat(beats[0].number + 1, alive)
             await asyncio.sleep(look_every_seconds / 2)
 
     def look() -> None:

@@ -71,6 +71,7 @@ class Worker:
         Raises Unavailable when the membership is beyond repair and has to be recreated, NoStartingPoint, and
         whatever nobody planned for.
         """
+        self._errands.nothing_waits()  # of the membership before: its partitions may be somebody else's now
         try:
             async with self._tasks:
                 background = [self._spawn(self._step_forever()), self._spawn(self._watch_ends())]

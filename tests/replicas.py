@@ -13,10 +13,12 @@ from tests.shell import Process
 class Replica:
     """A member of the group with partitions 0 and 1."""
 
-    def __init__(self, stuck_after_seconds: float = 60.0, **changes: Any) -> None:
+    def __init__(self, stuck_after_seconds: float = 60.0, request_seconds: float = 0.5, **changes: Any) -> None:
         self.clock = HandClock()
         self.driver = Driver(0, 1, at=100.0, **changes)
-        self.standing = Standing(self.driver.machine, Metrics("test"), self.clock, (), stuck_after_seconds)
+        self.standing = Standing(
+            self.driver.machine, Metrics("test"), self.clock, (), stuck_after_seconds, request_seconds
+        )
         process = Process()
         process.machine = self.driver.machine
         self.standing.worker = self.worker = process.worker()

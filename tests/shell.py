@@ -119,7 +119,7 @@ class Process(World):
         small: dict[str, Any] = {"topic": TOPIC, "batch": BatchLimits(3, 100_000, 0.0)}
         self.machine = Machine(machine_options(**(small | changes)), Least())
         self.metrics = Metrics("test")
-        self.standing = Standing(self.machine, self.metrics, self.clock, (), 60.0)
+        self.standing = Standing(self.machine, self.metrics, self.clock, (), 60.0, 10.0)
         self.stop = asyncio.Event()
         self.drain_timeout_seconds = 20.0
         self.sources: list[FakeSource] = []

@@ -5,10 +5,11 @@ from meter.pipeline import redriven
 from meter.pipeline.event import UsageEvent
 from meter.pipeline.place import Place
 from meter.pipeline.settlement import DeadLetterWrite
+from meter.pipeline.timestamps import format_utc
 
 
-def headers(write: DeadLetterWrite, topic: str, at: str) -> list[tuple[str, bytes]]:
-    """The record's own headers and ours; `at` is ISO 8601 UTC. An event that was here before keeps its first origin."""
+def headers(write: DeadLetterWrite, topic: str) -> list[tuple[str, bytes]]:
+    """The record's own headers and ours. An event that was here before keeps its first origin."""
     event, record = write.event, write.event.record
     past = redriven.past(record.headers)
     attempts = event.attempts if isinstance(event, UsageEvent) else 0
@@ -20,7 +21,7 @@ def headers(write: DeadLetterWrite, topic: str, at: str) -> list[tuple[str, byte
         names.KEY: event.key,
         names.ATTEMPTS: str(past.attempts + attempts),
         names.TIMESTAMP: str(past.timestamp_milliseconds or max(record.timestamp or 0, 0)),
-        names.AT: at,
+        names.AT: format_utc(write.at_wall_seconds),
     }
     if past.origin:
         ours |= {names.REDRIVES: str(past.redrives), names.RECORD: place}

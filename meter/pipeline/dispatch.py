@@ -146,6 +146,10 @@ class Dispatch:
         """No request is under way, and none that ended unknown can still be inserting."""
         return not self._in_flight and not self._queue.inserting(steady_seconds)
 
+    def oldest_request_at(self) -> float:
+        """When the request began that has been under way for longest, in steady seconds; infinity when none is."""
+        return min((batch.started_at for batch in self._in_flight.values()), default=float("inf"))
+
     def next_due(self) -> float:
         """When there is something to send again, in steady seconds."""
         if len(self._in_flight) >= self.gate.limit():

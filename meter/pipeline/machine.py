@@ -248,6 +248,10 @@ class Machine:
         """Events that fail alone, again and again, while others are accepted; they go on being tried."""
         return self._dispatch.poison()
 
+    def awaits_answer(self, now: Now, within_seconds: float) -> bool:
+        """A request is under way, and none for longer than this."""
+        return 0 <= now.steady_seconds - self._dispatch.oldest_request_at() <= within_seconds
+
     def waits_for_its_time(self, now: Now) -> bool:
         """Nothing is under way or overdue: what is held waits for its batch or its next try, or was refused."""
         if self.is_inserting(now) or self._settlement.is_writing():

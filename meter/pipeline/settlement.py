@@ -43,6 +43,8 @@ class DeadLetterWrite(msgspec.Struct, eq=False):
     """False for a copy: its key is that of the event that was billed, or that it waited for."""
     failures: int = 0
     not_before: float = 0.0
+    at_wall_seconds: float = 0.0
+    """When it was first to be written: each try is the same record, so a later one joins the one under way."""
 
     def owned_key(self) -> UsageEvent | None:
         """The event, if its key was its own."""
@@ -128,6 +130,8 @@ class Settlement:
         ready_letters = [write for write in self._dead_letters if write.not_before <= steady]
         if ready_receipts:
             self._receipts = [write for write in self._receipts if write.not_before > steady]
+        for letter in ready_letters:
+            letter.at_wall_seconds = letter.at_wall_seconds or now.wall_seconds
         if ready_letters:
             self._dead_letters = [write for write in self._dead_letters if write.not_before > steady]
         self._under_way.update((write.number, write) for write in ready_receipts)

@@ -108,6 +108,18 @@ def test_held_events_that_never_end_without_a_reason_are_a_case_for_a_restart() 
     assert replica.reasons() == ["stuck"]
 
 
+def test_a_request_that_still_has_time_is_no_case_for_a_restart() -> None:
+    """`billing.timeout_seconds` above `run.stuck_after_seconds`: a provider that hangs is a known cause at once."""
+    replica = Replica(stuck_after_seconds=60.0, request_seconds=90.0)
+    replica.driver.feed(0, *records(0, 3))
+    for _ in range(91):
+        assert replica.standing.beat()
+        replica.pass_time(1.0)
+    replica.pass_time(3.0)
+    assert not replica.standing.beat()
+    assert replica.reasons() == ["stuck"]
+
+
 def test_records_that_nobody_reads_are_a_case_for_a_restart() -> None:
     """Nothing is held, and yet nothing moves; the time before there was anything to read does not count."""
     replica = Replica()

@@ -47,6 +47,19 @@ async def test_the_end_is_said_once_from_outside_the_loop() -> None:
     assert len(said) == 1
 
 
+async def test_a_fault_of_the_look_itself_is_told_as_what_it_is() -> None:
+    """And not as a loop that stands still."""
+    said: list[str] = []
+
+    def alive() -> bool:
+        raise KeyError("partition 7")
+
+    async with watched(alive, said.append, look_every_seconds=0.001):
+        await eventually(lambda: said, 30, "it is said")
+    assert "nobody can say whether anything moves" in said[0]
+    assert "KeyError: 'partition 7'" in said[0]
+
+
 def test_a_blocked_loop_ends_the_process_and_says_where_it_hangs() -> None:
     """Exit code 1, the reason and the stacks on stderr."""
     ended = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=50, check=False)

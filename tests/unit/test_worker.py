@@ -405,6 +405,18 @@ async def test_while_receipts_cannot_be_written_nothing_is_committed_and_the_rea
     assert meter.receipted() == ["a"]
 
 
+async def test_what_could_not_be_written_before_is_no_reason_of_the_next_membership() -> None:
+    """It went with the partitions; a replica that joins and gets none would tell of it until its next assignment."""
+    other = Process(partitions=1)
+    meter = Process(other)
+    async with other.running():
+        await other.joined()
+        meter.standing.write_waits("cannot commit: Kafka gave no answer within 5 s")
+        async with meter.running():
+            await meter.until(lambda: meter.standing.worker and meter.standing.worker.listener.joined, "joined")
+            assert meter.standing.reasons() == []
+
+
 async def test_a_loop_that_can_do_nothing_hardly_turns() -> None:
     """Held events and a provider that refuses us: it wakes for the next probe, it does not spin until then."""
     meter = Process()
