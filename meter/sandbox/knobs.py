@@ -31,7 +31,7 @@ class Knobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit_counts             what an allowance counts: units, or events regardless of their units
     limit_outcomes           which outcomes count
     limit_scope              whose usage counts: that of the product, or all of the customer's
-    limit_period             `month`: calendar months; `anniversary`: from the purchase; `30_days`: every 30 days from it
+    limit_period             `month`: calendar months; `anniversary`: from the purchase; `30_days`: 30 days from it
     bare_object              tools answer with the object itself, instead of an envelope around it
     unlimited_remaining      what `remaining` is if there is no limit
     low_balance_credits      a debit that leaves at most this many credits is announced; 0: never
