@@ -46,6 +46,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
 edges.py               what the worker needs of Kafka and of the provider
 worker.py              the loop: does what the machine says
 errands.py             what the machine wants done outside, done
+committer.py           commits, and what became of the last
 rebalance.py           taking partitions over and handing them on
 supervisor.py          one worker after the other
 stopping.py            a stop request during start-up

@@ -36,7 +36,10 @@ class EventSource(Protocol):
     async def position(self, partition: int) -> int: ...
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
-        """Raises Redelivered when we are no longer a member, Unavailable when nobody knows whether it was taken."""
+        """Raises Redelivered when we are no longer a member, Unavailable when nobody knows whether it was taken.
+
+        Then it must be read back before the next one: `committer.py` sees to that.
+        """
 
     async def committed(self, partitions: Iterable[int]) -> Mapping[int, Committed]:
         """The group's commits with their metadata; partitions without one are absent. Raises Unavailable."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from meter.committer import Committer
 from meter.edges import Ports, Spawn
 from meter.errors import RecordTooLarge, Redelivered, Unavailable
 from meter.pipeline import dead_letter
@@ -43,6 +44,7 @@ class Errands:
         self,
         machine: Machine,
         ports: Ports,
+        committer: Committer,
         observer: Observer,
         topic: str,
         spawn: Spawn,
@@ -50,6 +52,7 @@ class Errands:
     ) -> None:
         self._machine = machine
         self._ports = ports
+        self._committer = committer
         self._clock = ports.clock
         self._observer = observer
         self._topic = topic
@@ -138,7 +141,7 @@ class Errands:
 
     async def _commit(self, commits: Mapping[int, Committed]) -> None:
         try:
-            await self._ports.source.commit(commits)
+            await self._committer.commit(commits)
         except Redelivered as error:
             log.info("commit.too_late", reason=str(error))
             self._machine.commit_failed(lost=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from meter.committer import Committer
 from meter.edges import Ports, Spawn
 from meter.errors import NoStartingPoint, Redelivered, Unavailable
 from meter.pipeline import receipt as receipts
@@ -62,12 +63,14 @@ class RebalanceListener:
         self,
         machine: Machine,
         ports: Ports,
+        committer: Committer,
         options: GroupOptions,
         spawn: Spawn,
         changed: Callable[[], None],
     ) -> None:
         self._machine = machine
         self._source = ports.source
+        self._committer = committer
         self._receipts = ports.receipts
         self._clock = ports.clock
         self._options = options
@@ -174,7 +177,7 @@ class RebalanceListener:
         last = self._machine.last_commits(self._clock.now())
         commits.start(last, self._clock.now().steady_seconds)
         try:
-            await self._source.commit(last)
+            await self._committer.commit(last)
         except (Redelivered, Unavailable) as error:  # its events will be delivered again and are recognised
             log.info("commit.too_late", reason=str(error))
         else:
@@ -198,7 +201,7 @@ class RebalanceListener:
         started, at, notes = self._clock.now().steady_seconds, self._clock.now().wall_seconds, {}
         for partition, start in starts.items():
             notes[partition] = Committed(start.offset, encode_note(CommitNote(choice, start.receipts_offset, at=at)))
-        await self._source.commit(notes)
+        await self._committer.begin(notes)
         wait_seconds = 0.0 if were_given_back(partitions, committed) else self._options.take_over_seconds
         return started, starts, choice, wait_seconds
 

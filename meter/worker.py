@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence, Set
 
 import structlog
 
+from meter.committer import Committer
 from meter.edges import Ports
 from meter.errands import Errands, Observer
 from meter.errors import LostRange, MeterError, Redelivered, Silent, Unavailable
@@ -53,8 +54,11 @@ class Worker:
         self._poison_said: set[tuple[int, int]] = set()
         self._tasks = asyncio.TaskGroup()
         self._advanced_at = self._clock.now().steady_seconds
-        self._errands = Errands(machine, ports, observer, options.topic, self._spawn, self._something_changed.set)
-        self.listener = RebalanceListener(machine, ports, options, self._spawn, self._note_assignment)
+        committer = Committer(ports.source)
+        self._errands = Errands(
+            machine, ports, committer, observer, options.topic, self._spawn, self._something_changed.set
+        )
+        self.listener = RebalanceListener(machine, ports, committer, options, self._spawn, self._note_assignment)
         self._ends_every_seconds = options.ends_every_seconds
         self._hand_over_seconds = options.hand_over_seconds
         self._stalls = Stalls(options.stalled_after_seconds)

@@ -142,7 +142,7 @@ class KafkaSource:
         """Returns when the broker has accepted them from this member of this generation.
 
         Raises `Redelivered` when we are no member any more or a partition is not ours, `Unavailable` when nobody
-        answered in time: then the outcome is unknown, and must be read back first.
+        answered in time: then the outcome is unknown, and `committed` tells it.
         """
         consumer = self.consumer
         member = member_of(consumer)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from meter.committer import Committer
 from meter.errors import LostRange, RecordTooLarge, Redelivered
 from meter.pipeline.start import Bounds, Committed
 from tests.contract.kafka_worlds import Member, World, WorldInMemory, WorldOnKafka
@@ -148,6 +149,19 @@ async def test_commits_are_read_back_with_their_metadata(member: Member) -> None
     await member.source.commit({0: Committed(7, '{"note": "é"}')})
     assert await member.source.committed([0, 1]) == {0: Committed(7, '{"note": "é"}')}
     assert await member.source.committed([]) == {}
+
+
+async def test_what_became_of_a_commit_that_was_given_up_can_be_read_back(member: Member) -> None:
+    """C5: it may have been applied or not, nothing else; the next one goes on from there, and never below."""
+    committer = Committer(member.source)
+    await committer.commit({0: Committed(3, "before"), 1: Committed(9, "")})
+    given_up = asyncio.ensure_future(committer.commit({0: Committed(5, "given up"), 1: Committed(9, "")}))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait((given_up,))
+    assert (await member.source.committed([0]))[0] in {Committed(3, "before"), Committed(5, "given up")}
+    await committer.commit({0: Committed(7, "after"), 1: Committed(4, "")})
+    assert await member.source.committed([0, 1]) == {0: Committed(7, "after"), 1: Committed(9, "")}
 
 
 async def test_a_commit_for_a_partition_of_somebody_else_is_refused(member: Member) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from structlog.testing import capture_logs
 
+from meter.committer import Committer
 from meter.edges import BillingApi, Ports
 from meter.errands import Errands
 from meter.pipeline.actions import Actions
@@ -60,7 +61,9 @@ class World:
             billing or self.billing,
             self,
         )
-        self.errands = Errands(self.driver.machine, ports, self.seen, "usage", self._spawn, lambda: None)
+        self.errands = Errands(
+            self.driver.machine, ports, Committer(ports.source), self.seen, "usage", self._spawn, lambda: None
+        )
 
     def now(self) -> Now:
         """The driver's time: this world is its own clock."""
