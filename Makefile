@@ -60,7 +60,7 @@ bench-sandbox: install ## Usages per CPU second that the sandbox takes
 chaos: install ## Real processes, killed, stopped and failing in turn; results are kept. CHAOS=forgetful: one variant
 	.venv/bin/python -m tests.chaos $(CHAOS)
 
-simulate: install ## The state machine against a model of Kafka and provider: 12,500 fault schedules in virtual time
+simulate: install ## Machine and processes against models of Kafka and provider: 15,000 fault schedules in virtual time
 	.venv/bin/python -m tests.simulation.simulate
 
 lock: ## Pin the dependencies of pyproject.toml again, with hashes

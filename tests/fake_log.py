@@ -88,16 +88,25 @@ class Faults:
         self._released.clear()
         self._next[operation].extend([("hang", Unavailable(f"scripted: {operation} gave no answer"))] * times)
 
+    def none(self) -> None:
+        """From now on nothing fails."""
+        self._next.clear()
+        self.release()
+
     def release(self) -> None:
         """What hangs goes on."""
         self._released.set()
+
+    def strike(self, operation: str) -> tuple[Effect, MeterError]:
+        """What happens to this one."""
+        waiting = self._next[operation]
+        return waiting.popleft() if waiting else ("none", Unavailable(operation))
 
     @asynccontextmanager
     async def around(self, operation: str) -> AsyncIterator[None]:
         """The operation's effect happens inside."""
         await asyncio.sleep(0)
-        waiting = self._next[operation]
-        effect, error = waiting.popleft() if waiting else ("none", Unavailable(operation))
+        effect, error = self.strike(operation)
         if effect == "fail":
             raise error
         if effect == "hang":

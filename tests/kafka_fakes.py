@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context, copy_context
 
 from meter.errors import LostRange, RecordTooLarge, Redelivered, Replaced, Unavailable
 from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
@@ -52,7 +53,17 @@ class FakeCluster:
 
     def group(self, topic: str, group_id: str = "meter") -> "FakeGroup":
         """The group of this name on this topic."""
-        return self._groups.setdefault((topic, group_id), FakeGroup(self, topic))
+        if (topic, group_id) not in self._groups:
+            self._groups[topic, group_id] = self.make_group(topic)
+        return self._groups[topic, group_id]
+
+    def make_group(self, topic: str) -> "FakeGroup":
+        """One without members."""
+        return FakeGroup(self, topic)
+
+    def make_source(self, topic: str, instance_id: str | None = None) -> "FakeSource":
+        """A member that has not joined."""
+        return FakeSource(self, topic, instance_id=instance_id)
 
     def produce(
         self,
@@ -87,15 +98,38 @@ class FakeGroup:
         self.members: list[FakeSource] = []
         self._cluster = cluster
         self._topic = topic
+        self.is_rebalancing = False
+        self._shares: dict[FakeSource, frozenset[int]] = {}
+        """What each was assigned last, whether it knows or not."""
+        self._context = copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_rebalancing = self._is_wanted = False
+        self._is_wanted = False
 
     def rebalance(self) -> None:
         """Every member gives back what it has and is assigned anew, in the background."""
         self._is_wanted = True
-        if not self._is_rebalancing:
-            self._is_rebalancing = True
-            self.spawn(self._rebalance())
+        if not self.is_rebalancing:
+            self.is_rebalancing = True
+            self.spawn(self._rebalance(), self._context)
+
+    def enter(self, member: "FakeSource", replaced: "FakeSource | None") -> None:
+        """A new member; one that replaces another gets what that one had, in the generation that there is."""
+        if replaced is None:
+            self.members.append(member)
+        else:
+            self.members[self.members.index(replaced)] = member
+        if replaced is None or self.is_rebalancing:
+            self.rebalance()
+        else:
+            self._shares[member] = self._shares.pop(replaced)
+            self.spawn(member.take_over(self.generation, self._shares[member]), member.context)
+
+    def accept(self, member: "FakeSource", generation: int, commits: Mapping[int, Committed]) -> None:
+        """Its commits become the group's. Raises Redelivered for who is no member, or was not told of the last
+        rebalance."""
+        if member not in self.members or generation != self.generation:
+            raise Redelivered("not a member of the group: the events will be delivered again")
+        self.commits.update(commits)
 
     def evict(self, member: "FakeSource", *, notices: bool = True) -> None:
         """The member's session runs out. It notices by itself, or else when a commit of its is refused."""
@@ -109,22 +143,27 @@ class FakeGroup:
         for member in self.members:
             member.awake.set()
 
-    def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """In the background, as aiokafka's coordinator does it."""
-        task = asyncio.ensure_future(work)
+    def spawn(self, work: Coroutine[object, object, None], context: Context) -> "asyncio.Task[None]":
+        """In the background of the process that the context is of, as aiokafka's coordinator does it."""
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def outcome(self, told: Mapping["FakeSource", "asyncio.Task[None]"]) -> None:
+        """Returns when every member has done as it was told."""
+        await asyncio.gather(*told.values())
 
     async def _rebalance(self) -> None:
         while self._is_wanted:
             self._is_wanted = False
-            await asyncio.gather(*(member.give_back() for member in self.members))
+            await self.outcome({one: self.spawn(one.give_back(), one.context) for one in self.members})
             self.generation += 1
             members, count = list(self.members), len(self._cluster.topics.get(self._topic, []))
-            shares = [frozenset(range(index, count, len(members))) for index in range(len(members))]
-            takers = zip(members, shares, strict=True)
-            await asyncio.gather(*(member.take_over(self.generation, share) for member, share in takers))
-        self._is_rebalancing = False
+            self._shares = {one: frozenset(range(i, count, len(members))) for i, one in enumerate(members)}
+            takers = self._shares.items()
+            await self.outcome({m: self.spawn(m.take_over(self.generation, s), m.context) for m, s in takers})
+        self.is_rebalancing = False
 
 
 class FakeSource:
@@ -138,16 +177,20 @@ class FakeSource:
         self.awake = asyncio.Event()
         self.has_stalled = False
         """Silently delivers nothing any more, for as long as it lives."""
-        self.share: frozenset[int] = frozenset()
-        """What the group has assigned to it last."""
+        self.context = copy_context()
+        """Of the process that it is a member for."""
         self._cluster = cluster
         self._topic = topic
         self._group = cluster.group(topic, group_id)
         self._told: tuple[Told, Told] | None = None
-        self._generation = -1
+        self.generation = -1
+        """The last that it was told of."""
         self._positions: dict[int, int | None] = {}
         self._paused: set[int] = set()
         self._is_rebalancing = True
+        self._is_rejoining = False
+        self._telling = asyncio.Lock()
+        self._listening: asyncio.Future[None] | None = None
         self._fault: Exception | None = None
         self._commits_under_way: set[asyncio.Future[None]] = set()
 
@@ -164,7 +207,7 @@ class FakeSource:
         async with self._cluster.faults.around("start"):
             self._reach()
             self._told = on_revoked, on_assigned
-            self._join()
+            self._group.enter(self, self._namesake())
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Mapping[int, Sequence[FakeRecord]]:
         async with self._cluster.faults.around("poll"):
@@ -200,7 +243,7 @@ class FakeSource:
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
         assert commits, "aiokafka refuses to commit nothing"
-        request = asyncio.ensure_future(self._commit(commits))
+        request = asyncio.ensure_future(self._commit(commits, self.generation))
         self._commits_under_way.add(request)
         try:
             await asyncio.wait((request,))
@@ -211,14 +254,15 @@ class FakeSource:
             raise Redelivered("the group rebalanced during the commit: the events will be delivered again")
         request.result()
 
-    async def _commit(self, commits: Mapping[int, Committed]) -> None:
+    async def _commit(self, commits: Mapping[int, Committed], generation: int) -> None:
         async with self._cluster.faults.around("commit"):
             self._reach()
-            if self not in self._group.members or self._generation != self._group.generation:
+            try:
+                self._must_be_ours(commits)
+                self._group.accept(self, generation, commits)
+            except Redelivered:
                 self.rejoin()
-                raise Redelivered("not a member of the group: the events will be delivered again")
-            self._must_be_ours(commits)
-            self._group.commits.update(commits)
+                raise
 
     async def committed(self, partitions: Iterable[int]) -> Mapping[int, Committed]:
         async with self._cluster.faults.around("committed"):
@@ -245,8 +289,10 @@ class FakeSource:
             return len(self._cluster.topics.get(self._topic, []))
 
     async def close(self) -> None:
-        """Leaves the group."""
+        """Leaves the group, whatever its listener is doing."""
         self._told, self._fault = None, None
+        if self._listening is not None:
+            self._listening.cancel()
         self._positions.clear()
         if self in self._group.members and self.instance_id is None:
             self._group.members.remove(self)
@@ -254,14 +300,19 @@ class FakeSource:
 
     # What the group does with its member
 
+    @property
+    def is_closed(self) -> bool:
+        """It has left, or was never started."""
+        return self._told is None
+
     def rejoin(self) -> None:
         """It has noticed that it is no member any more."""
         if self._namesake() is not None:
             self._fault = Replaced(f"another process has joined as {self.instance_id}")
             self.awake.set()
-        elif self._told is not None and self not in self._group.members and not self._is_rebalancing:
-            self._is_rebalancing = True
-            self._group.spawn(self._rejoin())
+        elif self._told is not None and self not in self._group.members and not self._is_rejoining:
+            self._is_rebalancing = self._is_rejoining = True
+            self._group.spawn(self._rejoin(), self.context)
 
     async def give_back(self) -> None:
         """The first half of a rebalance."""
@@ -275,21 +326,12 @@ class FakeSource:
         """The other half: paused until resumed, and where the group has committed."""
         if self._told is None or self not in self._group.members:
             return
-        self._generation, self.share = generation, partitions
+        self.generation = generation
         commits = self._group.commits
         self._positions = {p: commits[p].offset if p in commits else None for p in partitions}
         self._paused = set(partitions)
         self._is_rebalancing = False
         await self._tell(self._told[1], partitions)
-
-    def _join(self) -> None:
-        replaced = self._namesake()
-        if replaced is None:
-            self._group.members.append(self)
-            self._group.rebalance()
-        else:  # in the generation that there is
-            self._group.members[self._group.members.index(replaced)] = self
-            self._group.spawn(self.take_over(self._group.generation, replaced.share))
 
     def _namesake(self) -> "FakeSource | None":
         others = (member for member in self._group.members if member is not self)
@@ -298,16 +340,24 @@ class FakeSource:
     async def _rejoin(self) -> None:
         await self.give_back()
         self._positions = {}
-        self._join()
+        self._is_rejoining = False
+        self._group.enter(self, self._namesake())
 
     async def _tell(self, told: Told, partitions: frozenset[int]) -> None:
-        try:
-            await told(partitions)
-        except Redelivered:
-            self.rejoin()
-        except Exception as fault:  # raised by the next `poll`
-            self._fault = fault
-        self.awake.set()
+        async with self._telling:  # one thing after the other
+            if self.is_closed:
+                return
+            self._listening = asyncio.ensure_future(told(partitions))
+            try:
+                await self._listening
+            except Redelivered:
+                self.rejoin()
+            except asyncio.CancelledError:
+                if not self.is_closed:
+                    raise
+            except Exception as fault:  # raised by the next `poll`
+                self._fault = fault
+            self.awake.set()
 
     def _take(self, max_records: int) -> dict[int, list[FakeRecord]]:
         taken: dict[int, list[FakeRecord]] = {}

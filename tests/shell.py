@@ -12,6 +12,7 @@ from meter.pipeline import receipt as receipts
 from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.pipeline.receipt import Receipt
+from meter.pipeline.retry import Chance
 from meter.rebalance import GroupOptions
 from meter.standing import Standing
 from meter.supervisor import Supervisor
@@ -41,9 +42,11 @@ class Least:
 class World:
     """What outlives a process: topics, the group's commits, and what the provider has billed."""
 
-    def __init__(self, partitions: int = 2) -> None:
-        self.clock = RunningClock()
-        self.cluster = FakeCluster(lambda: self.clock.now().wall_seconds)
+    def __init__(
+        self, partitions: int = 2, *, clock: RunningClock | None = None, cluster: FakeCluster | None = None
+    ) -> None:
+        self.clock = clock or RunningClock()
+        self.cluster = cluster or FakeCluster(lambda: self.clock.now().wall_seconds)
         for topic in (TOPIC, RECEIPTS, LETTERS):
             self.cluster.create_topic(topic, partitions)
         self.group = self.cluster.group(TOPIC)
@@ -109,6 +112,7 @@ class Process(World):
             self.__dict__.update(world.__dict__)
         self._instance_id: str | None = changes.pop("instance_id", None)
         self._bills_at: BillingApi = changes.pop("bills_at", self.billing)
+        chance: Chance = changes.pop("chance", Least())
         membership = {
             "start_from": "earliest",
             "hand_over_seconds": 12.0,
@@ -117,11 +121,12 @@ class Process(World):
         }
         membership |= {name: changes.pop(name) for name in membership.keys() & changes.keys()}
         small: dict[str, Any] = {"topic": TOPIC, "batch": BatchLimits(3, 100_000, 0.0)}
-        self.machine = Machine(machine_options(**(small | changes)), Least())
+        self.machine = Machine(machine_options(**(small | changes)), chance)
         self.metrics = Metrics("test")
         self.standing = Standing(self.machine, self.metrics, self.clock, (), 60.0, 10.0)
         self.stop = asyncio.Event()
         self.drain_timeout_seconds = 20.0
+        self.reconnect_seconds = RECONNECT_SECONDS
         self.sources: list[FakeSource] = []
         self.receipt_log = WatchedReceipts(self.cluster, RECEIPTS)
         self._group_options = GroupOptions(
@@ -134,7 +139,7 @@ class Process(World):
 
     def worker(self) -> Worker:
         """One membership, which has not begun."""
-        self.sources.append(FakeSource(self.cluster, TOPIC, instance_id=self._instance_id))
+        self.sources.append(self.cluster.make_source(TOPIC, self._instance_id))
         letters = FakeDeadLetters(self.cluster, LETTERS)
         ports = Ports(self.sources[-1], self.receipt_log, letters, self._bills_at, self.clock)
         made = Worker(self.machine, ports, self.standing, self._group_options)
@@ -147,13 +152,16 @@ class Process(World):
         async with self.cluster.faults.around("connect"):
             yield self.worker()
 
+    def supervisor(self) -> Supervisor:
+        """As the daemon makes it."""
+        return Supervisor(
+            self.connected, self.machine, self.standing, self.clock, self.drain_timeout_seconds, self.reconnect_seconds
+        )
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
         """It runs inside, and is stopped in order at the end; whatever it raised is raised then."""
-        supervisor = Supervisor(
-            self.connected, self.machine, self.standing, self.clock, self.drain_timeout_seconds, RECONNECT_SECONDS
-        )
-        task = asyncio.create_task(supervisor.run(self.stop))
+        task = asyncio.create_task(self.supervisor().run(self.stop))
         try:
             yield task
             self.stop.set()

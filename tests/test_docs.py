@@ -33,7 +33,7 @@ from tests.chaos.variants import VARIANTS
 from tests.doc_tables import DOCUMENTS, README, ROOT, blocks, table
 from tests.records import ORIGIN, FakeRecord, usage
 from tests.replicas import every_readiness_reason
-from tests.simulation.simulate import SCHEDULES
+from tests.simulation.simulate import GAMES
 
 EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
 
@@ -59,9 +59,11 @@ def test_the_delivery_page_has_every_variant_of_chaos() -> None:
 
 def test_the_number_of_schedules_is_told_as_it_is() -> None:
     """In `make help` and on the delivery page."""
-    told = re.findall(r"`make simulate` plays ([0-9,]+) of them", DELIVERY.read_text(encoding="utf-8"))
-    told += re.findall(r"([0-9,]+) fault schedules", (ROOT / "Makefile").read_text(encoding="utf-8"))
-    assert told == [f"{SCHEDULES:,}"] * 2
+    page, make = (path.read_text(encoding="utf-8") for path in (DELIVERY, ROOT / "Makefile"))
+    told = re.search(r"`make simulate` plays ([0-9,]+) schedules of the machine and ([0-9,]+) of processes", page)
+    assert told is not None
+    assert list(told.groups()) == [f"{GAMES[name].schedules:,}" for name in ("machine", "processes")]
+    assert f"{sum(game.schedules for game in GAMES.values()):,} fault schedules" in make
 
 
 def test_an_id_of_the_window_takes_as_many_bytes_as_is_told() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from meter.pipeline.event import InvalidEvent, UsageEvent
 from meter.pipeline.offsets import Progress
 from meter.pipeline.recognised import Recognised
-from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_note
+from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
 
 Decoded = UsageEvent | InvalidEvent
 
@@ -126,12 +126,16 @@ class Assignment:
             progress.receipt_started(number, max(offsets))
 
     def receipt_written(self, partition: int, number: int, receipts_offset: int, offsets: Sequence[int]) -> None:
-        """It is acknowledged, at `receipts_offset`. Below it may stand others' that are still to be read."""
+        """It is acknowledged, at `receipts_offset`; who has the partition now may have written below that."""
         progress = self._progress.get(partition)
         if progress is not None:
             progress.receipt_written(number, receipts_offset, max(offsets))
-            if partition not in self._unfilled:
-                self.receipt_read(partition, receipts_offset)
+
+    def committed(self, commits: Mapping[int, Committed]) -> None:
+        """The broker took them: until then the partitions were ours alone, and all their receipts ours, or read."""
+        for partition, commit in commits.items():
+            if partition in self._progress and partition not in self._unfilled:
+                self.receipt_read(partition, decode_note(commit.metadata).receipts_offset - 1)
 
     def held(self) -> int:
         """Events without an end."""

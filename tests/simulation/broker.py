@@ -53,9 +53,12 @@ class Broker:
 
     def write_dead_letter(self, write: DeadLetterWrite) -> None:
         """Appends."""
-        at = (write.event.partition, write.event.record.offset)
-        self.dead[at] = write.reason
-        self.dead_keys.add(write.event.key)
+        self.bury((write.event.partition, write.event.record.offset), write.event.key, write.reason)
+
+    def bury(self, at: tuple[int, int], key: str, reason: str) -> None:
+        """The event at this partition and offset is among the dead letters."""
+        self.dead[at] = reason
+        self.dead_keys.add(key)
         self.ends.setdefault(at, set()).add("dead")
 
     def commit(self, commits: dict[int, Committed]) -> None:

@@ -2,16 +2,29 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from meter.pipeline.assignment import ENDED_ALLOWANCE, REFUSED_ALLOWANCE
+from meter.pipeline.machine import Machine
+from tests.simulation.broker import Broker
 from tests.simulation.group import come_back, cut_off, heartbeat, join, kill, rebalance, stop, wake
 from tests.simulation.member import MAX_HELD_EVENTS, Member
-from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER
+from tests.simulation.provider import BAD_CUSTOMERS, NEW_CUSTOMER, Provider
 from tests.simulation.replacing import replace
 from tests.simulation.world import MOST_POLLED, PARTITIONS, World
 
 Step = tuple[int, int, int]
+
+
+class Case(NamedTuple):
+    """One schedule, and the world that it happens in."""
+
+    seed: int
+    members: int
+    schedule: list[Step]
+
+
 KINDS = 70
 """Kinds of steps; 0 is nothing at all, so that a schedule that is made simpler says which steps matter."""
 PRODUCING = range(1, 11)
@@ -30,9 +43,14 @@ def customer_of(key: int) -> str:
     return "" if key % 11 == 7 else f"cus_{key % 3}"
 
 
+def events_of(b: int) -> int:
+    """How many events a step produces."""
+    return 1 + b % 9
+
+
 def events_in(steps: Sequence[Step]) -> int:
     """How many events the schedule produces."""
-    return sum(_events_of(b) for kind, _, b in steps if kind in PRODUCING)
+    return sum(events_of(b) for kind, _, b in steps if kind in PRODUCING)
 
 
 def play(world: World, steps: Sequence[Step]) -> None:
@@ -74,37 +92,32 @@ def settle(world: World) -> None:
     raise AssertionError(f"not settled: {[member.machine.counts for member in world.members]}")
 
 
-def check_ends(world: World) -> None:
+def check_ends(broker: Broker, provider: Provider, machines: Iterable[Machine]) -> None:
     """Every offset has an end; every billable key one row, every other event a dead letter."""
     by_key = defaultdict(set)
-    for partition, log in world.broker.logs.items():
+    for partition, log in broker.logs.items():
         for record in log:
-            assert (partition, record.offset) in world.broker.ends, "an offset without an end"
+            assert (partition, record.offset) in broker.ends, "an offset without an end"
             event = json.loads(record.value or b"")
             by_key[event["idempotencyKey"]].add(event["customerRef"])
     for key, customers in by_key.items():
         (customer,) = customers
-        rows, is_parked = world.provider.rows[key], key in world.broker.dead_keys
+        rows, is_parked = provider.rows[key], key in broker.dead_keys
         if customer in BAD_CUSTOMERS:
             assert (rows, is_parked) == (0, True), f"{key} is bad: {rows} rows"
         elif customer == NEW_CUSTOMER:
             assert rows == 1 or (rows == 0 and is_parked), f"{key} came too early: {rows} rows"
         else:
             assert rows == (customer != ""), f"{key} of {customer}: {rows} rows"
-    for member in world.members:
-        assert len(member.machine.usage) == 0, "units are held, and no event"
-        assert member.machine.next(world.now()).wake_at == float("inf"), "it wants to be woken, and has nothing to do"
-
-
-def _events_of(b: int) -> int:
-    return 1 + b % 9
+    for machine in machines:
+        assert len(machine.usage) == 0, "units are held, and no event"
 
 
 def _happen(world: World, kind: int, a: int, b: int) -> None:
     running = world.running()
     member = running[a % len(running)] if running else None
     if kind in PRODUCING:
-        for key in range(a, a + _events_of(b)):
+        for key in range(a, a + events_of(b)):
             world.produce(b % PARTITIONS, key % KEYS, 1 + (a % 7 == 0), customer_of(key % KEYS))
     elif member is None:
         join(world)

@@ -1,7 +1,8 @@
 """Schedules by the thousand: `python -m tests.simulation.simulate`, or `make simulate`.
 
-Hypothesis draws them and, when one breaks a guarantee, makes it as simple as it can; the result is written into
-`tests/simulation/found/`, where `test_machine.py` plays it for ever after. Says how often each fault struck.
+There are two simulations: of the machine alone, and of whole processes (`tests.simulation.processes`). Hypothesis draws
+schedules and, when one breaks a guarantee, makes it as simple as it can; the result is written into
+`tests/simulation/found/`, where tests play it for ever after. Says how often each fault struck.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
 from pathlib import Path
@@ -18,15 +20,16 @@ from hypothesis import HealthCheck, Phase, Verbosity, assume, given, seed, setti
 from hypothesis import strategies as st
 from rich.progress import Progress
 
-from tests.simulation.schedule import KINDS, Step, check_ends, events_in, play, settle
-from tests.simulation.world import World
+from tests.simulation import machine
+from tests.simulation.processes import story
+from tests.simulation.schedule import KINDS, Case, Step, events_in
 
 FOUND = Path(__file__).parent / "found"
 MIN_EVENTS = 200
 MIN_FAULTS = 10
 MIN_FAULT_KINDS = 4
 NOTHING: Step = (0, 0, 0)
-SCHEDULES = 12_500
+SEVERAL = (2, 3)
 AT_A_TIME = 9
 """From the tenth on Hypothesis draws mostly near copies of the schedule before: these begin afresh."""
 WEIGHED_KINDS = (*range(KINDS + 1), *range(1, 6))
@@ -42,12 +45,24 @@ steps = st.binary(min_size=3, max_size=3).map(_step)
 """All three numbers at once: one by one drawing them takes as long as playing them."""
 
 
-class Case(NamedTuple):
-    """One schedule, and the world that it happens in."""
+class Game(NamedTuple):
+    """One of the simulations."""
 
-    seed: int
-    members: int
-    schedule: list[Step]
+    run: Callable[[Case], Counter[str]]
+    """What has struck; raises whatever goes wrong."""
+    no_faults: frozenset[str]
+    """What is counted and is none: the ordinary ways of a provider, of operators and of groups."""
+    schedules: int
+    """With 2 or 3 members, when nobody says how many."""
+    alone: float
+    """So many more, as a share, with one member: its copies may be in any partition."""
+    found: Path
+
+
+GAMES: Mapping[str, Game] = {
+    "machine": Game(machine.run, machine.NO_FAULTS, 12_500, 0.1, FOUND / "machine"),
+    "processes": Game(story.run, story.NO_FAULTS, 2_500, 0.0, FOUND / "processes"),
+}
 
 
 class Played(NamedTuple):
@@ -59,22 +74,16 @@ class Played(NamedTuple):
     reason: str
 
 
-cases = st.builds(
-    Case, st.integers(0, 2**32 - 1), st.sampled_from((2, 3, 1, 3, 2)), st.lists(steps, min_size=200, max_size=360)
-)
+def cases(members: Sequence[int]) -> st.SearchStrategy[Case]:
+    """Schedules for as many members."""
+    return st.builds(
+        Case, st.integers(0, 2**32 - 1), st.sampled_from(members), st.lists(steps, min_size=200, max_size=360)
+    )
 
 
-def run(case: Case) -> World:
-    """A world from its first record to the last end; raises whatever goes wrong in it."""
-    world = World(case.seed, case.members)
-    play(world, case.schedule)
-    settle(world)
-    check_ends(world)
-    return world
-
-
-def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
+def simulate(name: str, first_seed: int, number: int, members: Sequence[int], *, shrink: bool = True) -> Played:
     """Plays `number` schedules that are hard enough; stops at the first that breaks a guarantee."""
+    game = GAMES[name]
     schedules, struck = Counter[int](), Counter[str]()
     failed: list[tuple[Case, str]] = []
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
@@ -90,17 +99,17 @@ def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=cases)
+    @given(case=cases(members))
     def every_event_has_one_end(case: Case) -> None:
         assume(failed or events_in(case.schedule) >= MIN_EVENTS)  # one that fails may become simpler
         try:
-            world = run(case)
+            strikes = game.run(case)
         except Exception as fault:
             failed.append((case, f"{type(fault).__name__}: {fault}"))
             raise
-        assume(_is_hard(world))
+        assume(is_hard(strikes, game.no_faults))
         schedules[case.members] += 1
-        struck.update(world.struck)
+        struck.update(strikes)
 
     try:
         every_event_has_one_end()
@@ -111,12 +120,13 @@ def simulate(first_seed: int, number: int, *, shrink: bool = True) -> Played:
     return Played(schedules, struck, None, "")
 
 
-def _is_hard(world: World) -> bool:
-    faults = +world.struck
+def is_hard(struck: Counter[str], no_faults: Set[str]) -> bool:
+    """Enough faults of enough kinds have struck."""
+    faults = +Counter({name: times for name, times in struck.items() if name not in no_faults})
     return faults.total() >= MIN_FAULTS and len(faults) >= MIN_FAULT_KINDS
 
 
-def keep(case: Case, folder: Path = FOUND) -> Path:
+def keep(case: Case, folder: Path) -> Path:
     """Writes the case where the tests find it, without the steps that do nothing; its path.
 
     Each step has its number before it: chance in a step depends on that.
@@ -124,7 +134,7 @@ def keep(case: Case, folder: Path = FOUND) -> Path:
     numbered = [(number, *step) for number, step in enumerate(case.schedule) if step[0]]
     text = json.dumps({"seed": case.seed, "members": case.members, "schedule": numbered})
     path = folder / f"{sha256(text.encode()).hexdigest()[:12]}.json"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(text + "\n")
     return path
 
@@ -137,13 +147,20 @@ def load(path: Path) -> Case:
     return Case(fields["seed"], fields["members"], schedule)
 
 
-def simulate_all(first_seed: int, number: int, processes: int, *, shrink: bool) -> Played:
-    """The same, by several processes, with a progress bar on a terminal; the first failure ends it."""
-    sizes = [min(AT_A_TIME, number - start) for start in range(0, number, AT_A_TIME)]
+def simulate_all(name: str, first_seed: int, number: int, processes: int, *, shrink: bool) -> Played:
+    """The same, by several processes, with a progress bar on a terminal; the first failure ends it.
+
+    `number` counts schedules with 2 or 3 members; those with one come beside them.
+    """
+    shares = ((SEVERAL, number), ((1,), round(number * GAMES[name].alone)))
+    jobs = [(members, min(AT_A_TIME, share - at)) for members, share in shares for at in range(0, share, AT_A_TIME)]
     schedules, struck = Counter[int](), Counter[str]()
     with ProcessPoolExecutor(processes) as pool, Progress(disable=not sys.stdout.isatty()) as progress:
-        bar = progress.add_task("schedules", total=number)
-        waiting = [pool.submit(simulate, first_seed + i, size, shrink=shrink) for i, size in enumerate(sizes)]
+        bar = progress.add_task(name, total=sum(size for _, size in jobs))
+        waiting = [
+            pool.submit(simulate, name, first_seed + i, size, members, shrink=shrink)
+            for i, (members, size) in enumerate(jobs)
+        ]
         for done in as_completed(waiting):
             played = done.result()
             schedules.update(played.schedules)
@@ -158,25 +175,37 @@ def simulate_all(first_seed: int, number: int, processes: int, *, shrink: bool) 
 def main() -> int:
     """Plays them and says what struck; exits with 1 at a broken guarantee."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--schedules", type=int, default=SCHEDULES)
+    parser.add_argument("games", nargs="*", metavar="simulation", help="machine, processes; none: both")
+    parser.add_argument("--schedules", type=int, help="how many, of 2 or 3 members; without it as many as each has")
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds, each for nine schedules")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-shrink", action="store_true", help="stop at the first failure as it is")
     arguments = parser.parse_args()
-    started = time.perf_counter()
-    played = simulate_all(arguments.seed, arguments.schedules, arguments.processes, shrink=not arguments.no_shrink)
+    if unknown := set(arguments.games) - GAMES.keys():
+        parser.error(f"no such simulation: {', '.join(sorted(unknown))}; there are {', '.join(GAMES)}")
+    results = [_played(name, arguments) for name in arguments.games or GAMES]
+    return 0 if all(results) else 1
+
+
+def _played(name: str, arguments: argparse.Namespace) -> bool:
+    """Whether every guarantee was kept."""
+    started, shrink = time.perf_counter(), not arguments.no_shrink
+    number = arguments.schedules or GAMES[name].schedules
+    played = simulate_all(name, arguments.seed, number, arguments.processes, shrink=shrink)
     say = sys.stdout.write
-    for fault, times in sorted(played.struck.items()):
-        say(f"{times:10,}  {fault}\n")
+    say(f"{name}:\n")
+    for strike, times in sorted(played.struck.items()):
+        say(f"{times:10,}  {strike}{' (no fault)' if strike in GAMES[name].no_faults else ''}\n")
     several = played.schedules.total() - played.schedules[1]
-    say(f"{played.schedules.total():,} schedules, {several:,} of them with 2 or 3 members, ")
-    say(f"{played.struck.total():,} faults, {time.perf_counter() - started:.0f} s, seed {arguments.seed}: ")
+    faults = sum(times for strike, times in played.struck.items() if strike not in GAMES[name].no_faults)
+    say(f"{several:,} schedules with 2 or 3 members and {played.schedules[1]:,} with one, ")
+    say(f"{faults:,} faults, {time.perf_counter() - started:.0f} s, seed {arguments.seed}: ")
     if played.failed is None:
         say("0 violations\n")
-        return 0
-    kept = "" if arguments.no_shrink else f"; kept as {keep(played.failed)}"
+        return True
+    kept = f"; kept as {keep(played.failed, GAMES[name].found)}" if shrink else ""
     say(f"VIOLATION: {played.reason.splitlines()[0]}{kept}\n")
-    return 1
+    return False
 
 
 if __name__ == "__main__":

@@ -145,6 +145,19 @@ def test_our_own_receipt_does_not_hide_those_that_were_not_read_yet() -> None:
     assert one.fill_from(0, tail_offset=2) == 2
 
 
+def test_our_own_receipt_hides_nothing_until_a_commit_shows_that_we_were_the_only_owner() -> None:
+    """A process that slept writes the receipts of its last batch behind those of who has its partition now."""
+    one = assignment(0)
+    one.receipt_written(0, 1, 60, [0])
+    one.begin({0: Start(0, receipts_offset=90)}, CHOICE, 0.0)
+    assert one.fill_from(0, tail_offset=2) == 2
+    one.window_filled(0)
+    one.receipt_written(0, 2, 95, [0])
+    one.committed(one.commits(0.0))
+    one.begin({0: Start(0, receipts_offset=99)}, CHOICE, 0.0)
+    assert one.fill_from(0, tail_offset=2) == 95
+
+
 def test_a_commit_carries_the_choice_and_where_to_read_receipts() -> None:
     """Everything a later owner cannot know."""
     one = assignment(0)
