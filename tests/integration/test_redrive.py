@@ -44,11 +44,18 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
         await place.start_sandbox(refuse)
-        await place.start_meter()
+        meter = await place.start_meter()
+
+        async def only_refused_ones_are_held() -> object:
+            status = await meter.status()
+            is_read = status["events"]["consumed"] == sum(place.ledger.ends.values())
+            return is_read and status["events"]["held"] == status["billing"]["refused"]["events"]
+
         for number in range(0, REFUSED, GOOD):  # few bad among many: else it looks as if the provider were unwell
             await place.produce([usage(number * 10 + good) for good in range(3 * GOOD)])
             await place.produce([nameless(bad, "cus_refused") for bad in range(number, number + GOOD)])
-            await place.produce([usage(10_000 + number)])
+            await eventually(only_refused_ones_are_held, 60, "each of them has been refused")
+            await place.produce([usage(10_000 + number)])  # accepted only now it tells that they are to blame
             await place.everything_ended()
         assert await billed_units(place, "cus_refused") == []
         listed = await letters(place, "list", "--reason", "rejected", "--customer", "cus_refused", "--open")
