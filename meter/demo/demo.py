@@ -65,13 +65,14 @@ def run(options: Options) -> int:
     installation = Installation(folder, options.transport)
     with Screen(options.events_total) as screen:
         story = Story(options, installation, screen)
+        logs_are_wanted = True
         try:
-            asyncio.run(story.tell())
-        except asyncio.CancelledError:  # Ctrl-C or SIGTERM: how one leaves `--keep`
-            story.interrupted = True
+            with suppress(asyncio.CancelledError):  # Ctrl-C or SIGTERM: how one leaves `--keep`
+                asyncio.run(story.tell())
+            logs_are_wanted = story.code == FAILED
         finally:
             installation.stop()
-            if story.interrupted or story.code == BALANCED:  # else the logs are wanted
+            if not logs_are_wanted:
                 shutil.rmtree(folder, ignore_errors=True)
     if story.code is None:
         raise KeyboardInterrupt
@@ -90,7 +91,6 @@ class Story:
         self._cluster_id = ""
         self.code: int | None = None
         """The verdict as an exit code, `BALANCED` or `FAILED`; None until there is one."""
-        self.interrupted = False
 
     async def tell(self) -> None:
         """From the first process to the verdict; with `keep` until cancelled."""
@@ -248,7 +248,7 @@ class Story:
     async def _keep(self, world: World) -> None:
         """Until Ctrl-C; ends by itself only when one of the three programs does."""
         here = self._installation
-        self._screen.kept(here, world.limited_customer, world.limited_product)
+        self._screen.kept(here, world.limited_customer, world.limited_product, data_stays=self.code == FAILED)
         while True:
             for program in (here.broker, here.sandbox, here.meter):
                 program.must_run()

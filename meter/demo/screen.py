@@ -106,7 +106,7 @@ class Screen:
         for fault in faults:
             self._line(f"  [red]{escape(str(fault))}[/red]")
 
-    def kept(self, here: Installation, customer: str, product: str) -> None:
+    def kept(self, here: Installation, customer: str, product: str, *, data_stays: bool) -> None:
         """Where everything is, what one may try, and how it ends."""
         config = f"--config {here.config_file}"
         lines = (
@@ -120,7 +120,7 @@ class Screen:
             f"  meter limits {customer} {product} {config}",
             f"  meter dead-letters list {config}",
             f"  meter audit {config}",
-            "Ctrl-C stops everything and deletes its data",
+            "Ctrl-C stops everything" + ("; logs and data stay" if data_stays else " and deletes its data"),
         )
         for line in lines:
             self._line(escape(line))

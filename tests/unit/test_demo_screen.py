@@ -3,12 +3,14 @@
 import io
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from meter.demo.events import World, stream
 from meter.demo.evidence import Evidence, Receipted
+from meter.demo.processes import Installation
 from meter.demo.reconciliation import Billed, Expected, Fault, Found, Origin
 from meter.demo.screen import Screen
 from meter.demo.table import Restart, Shown, Times, sections
@@ -81,6 +83,18 @@ def test_a_failed_verdict_names_the_sets(screen: Screen, output: io.StringIO) ->
     assert first == "FAILED  the books do not balance: 2 checks failed"
     assert second.strip() == "events billed more than once (2): a, b"
     assert third.strip() == "counters (1): +1"
+
+
+@pytest.mark.parametrize(
+    ("data_stays", "words"),
+    [(False, "Ctrl-C stops everything and deletes its data"), (True, "Ctrl-C stops everything; logs and data stay")],
+)
+def test_a_kept_demo_says_what_becomes_of_its_data(
+    screen: Screen, output: io.StringIO, tmp_path: Path, data_stays: bool, words: str
+) -> None:
+    """Whose books do not balance: the logs are wanted, and were promised."""
+    screen.kept(Installation(tmp_path, "rest"), "cus_1", "prd_1", data_stays=data_stays)
+    assert output.getvalue().splitlines()[-1] == words
 
 
 def test_the_table_tells_of_every_part_of_the_story() -> None:
