@@ -3,8 +3,8 @@
 import os
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _fixtures(item: pytest.Item) -> list[str]:
     return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
+@pytest.fixture
+async def at_the_end() -> AsyncIterator[AsyncExitStack]:
+    """What a test opens it has closed here: left open by a test that fails, it would fail a later one as well."""
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -61,11 +61,8 @@ async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: s
     All others were accepted then; the bad one is parked at the latest when one more event is accepted.
     """
     is_mcp = transport == "mcp"
-    billing = (
-        HttpBilling(McpFraming(f"{provider.url}/mcp", KEY), 5.0)
-        if is_mcp
-        else HttpBilling(RestFraming(provider.url, KEY), 5.0)
-    )
+    framing = McpFraming(f"{provider.url}/mcp", KEY) if is_mcp else RestFraming(provider.url, KEY)
+    billing = HttpBilling(framing, 30.0)
     limits = BatchLimits(EVENTS, 900_000, 0.0)
     meter = Process(partitions=1, bills_at=billing, batch=limits, max_held_events=2 * EVENTS, max_in_flight=at_once)
     await provider.refuse("cus_bad", "/mcp" if is_mcp else "/v1/sdk/usages/bulk", named=named)

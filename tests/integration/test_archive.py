@@ -28,13 +28,11 @@ async def values(archive: Archive, topic: str, bounds: Bounds) -> list[bytes | N
 async def test_aborted_records_and_markers_are_no_records(archive: Archive, broker: Broker, topic: MakeTopic) -> None:
     """C7: what nobody has to answer for is not read, and the markers at the end do not make it wait for ever."""
     name = await topic(partitions=1)
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=name)
-    await producer.start()
-    for value in (b"committed", b"aborted"):
-        await producer.begin_transaction()
-        await producer.send_and_wait(name, value, partition=0)
-        await (producer.commit_transaction() if value == b"committed" else producer.abort_transaction())
-    await producer.stop()
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=name) as producer:
+        for value in (b"committed", b"aborted"):
+            await producer.begin_transaction()
+            await producer.send_and_wait(name, value, partition=0)
+            await (producer.commit_transaction() if value == b"committed" else producer.abort_transaction())
     bounds = (await archive.bounds(name, [0]))[0]
     assert bounds == (0, 4)
     assert await values(archive, name, bounds) == [b"committed"]
@@ -46,11 +44,9 @@ async def test_aborted_records_and_markers_are_no_records(archive: Archive, brok
 async def test_only_what_was_asked_for_is_read(archive: Archive, broker: Broker, topic: MakeTopic) -> None:
     """Ranges end where they end, empty ones too, and one reading follows another."""
     name = await topic(partitions=2)
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers)
-    await producer.start()
-    for number in range(5):
-        await producer.send_and_wait(name, b"%d" % number, partition=0)
-    await producer.stop()
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        for number in range(5):
+            await producer.send_and_wait(name, b"%d" % number, partition=0)
     assert await values(archive, name, Bounds(1, 3)) == [b"1", b"2"]
     assert await values(archive, name, Bounds(3, 3)) == []
     assert await values(archive, name, Bounds(0, 5)) == [b"0", b"1", b"2", b"3", b"4"]

@@ -96,13 +96,11 @@ async def test_dead_letters_are_listed_once_per_origin(broker: Broker, topic: Ma
 
 
 async def _write_dead_letters(broker: Broker, topic: str) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers)
-    await producer.start()
     headers = [("meter-origin", f"{topic}:0:5".encode()), ("meter-reason", b"invalid:not_json")]
-    for _ in range(2):
-        await producer.send_and_wait(f"{topic}-dead-letters", b"\xff\x1b[31m", partition=0, headers=headers)
-    await producer.send_and_wait(f"{topic}-dead-letters", b"somebody else's", partition=0)
-    await producer.stop()
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        for _ in range(2):
+            await producer.send_and_wait(f"{topic}-dead-letters", b"\xff\x1b[31m", partition=0, headers=headers)
+        await producer.send_and_wait(f"{topic}-dead-letters", b"somebody else's", partition=0)
 
 
 async def test_a_list_is_narrowed_and_says_when_the_topic_forgets(broker: Broker, topic: MakeTopic) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from contextlib import AsyncExitStack
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -64,17 +65,19 @@ async def test_receipts_grow_with_the_source(kafka: KafkaSettings) -> None:
         assert await partition_count(admin, kafka.receipts_topic) == 5
 
 
-async def test_the_first_receipt_of_a_new_partition_makes_it(kafka: KafkaSettings) -> None:
+async def test_the_first_receipt_of_a_new_partition_makes_it(kafka: KafkaSettings, at_the_end: AsyncExitStack) -> None:
     """S4, W6: the source grew while the daemon runs."""
     await ensure_topics(kafka, DAY_SECONDS)
     writer = Writer(kafka)
+    at_the_end.push_async_callback(writer.close)
     receipts = KafkaReceipts(kafka, writer)
     assert await receipts.write(1, b"receipt") == 0
     assert await asyncio.gather(*(receipts.write(partition, b"receipt") for partition in (4, 3))) == [0, 0]
-    await writer.close()
 
 
-async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: KafkaSettings) -> None:
+async def test_without_leave_to_add_partitions_only_the_new_ones_wait(
+    kafka: KafkaSettings, at_the_end: AsyncExitStack
+) -> None:
     """W6: said at the start and by the write, while the others are written."""
     await ensure_topics(kafka, DAY_SECONDS)
     settled = kafka.model_copy(update={"create_topics": False})
@@ -83,17 +86,20 @@ async def test_without_leave_to_add_partitions_only_the_new_ones_wait(kafka: Kaf
     (warning,) = await ensure_topics(settled, DAY_SECONDS)
     assert f"{kafka.receipts_topic} has 2 partitions but needs 3" in warning
     writer = Writer(settled)
+    at_the_end.push_async_callback(writer.close)
     receipts = KafkaReceipts(settled, writer)
     with pytest.raises(Unavailable, match="has no partition 2"):
         await receipts.write(2, b"receipt")
     assert await receipts.write(0, b"receipt") == 0
-    await writer.close()
 
 
-async def test_a_topic_that_is_deleted_under_our_hands_is_named(kafka: KafkaSettings) -> None:
+async def test_a_topic_that_is_deleted_under_our_hands_is_named(
+    kafka: KafkaSettings, at_the_end: AsyncExitStack
+) -> None:
     """Not taken for a broker that gives no answer: that would be looked for elsewhere."""
     await ensure_topics(kafka, DAY_SECONDS)
     writer = Writer(kafka, write_seconds=2.0)
+    at_the_end.push_async_callback(writer.close)
     await writer.write(kafka.dead_letter_topic, b"letter")
     async with connected_admin(kafka) as admin:
         await admin.delete_topics([kafka.dead_letter_topic])
@@ -107,7 +113,6 @@ async def test_a_topic_that_is_deleted_under_our_hands_is_named(kafka: KafkaSett
 
     reason = await eventually(said, 30, "the reason is the topic")
     assert reason == f"cannot write to topic {kafka.dead_letter_topic}: the broker no longer has it"
-    await writer.close()
 
 
 async def test_topics_that_forget_too_soon_are_reported(kafka: KafkaSettings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,11 @@ def login(broker: SecuredBroker, **changes: object) -> KafkaSettings:
 
 async def fault_of(settings: KafkaSettings) -> Unavailable:
     """What a source and a writer both say when they cannot start."""
-    writer = Writer(settings)
-    with pytest.raises(Unavailable) as of_writer:
-        await writer.start()
-    await writer.close()
+    async with AsyncExitStack() as stack:
+        writer = Writer(settings)
+        stack.push_async_callback(writer.close)
+        with pytest.raises(Unavailable) as of_writer:
+            await writer.start()
     with pytest.raises(Unavailable) as of_source:
         await KafkaSource(settings, 30).start(_nothing, _nothing)
     assert str(of_writer.value) == str(of_source.value)
@@ -71,13 +73,14 @@ async def test_a_wrong_password_is_told_apart_from_no_broker(secured_broker: Sec
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
 async def test_a_right_password_over_tls_is_let_in(secured_broker: SecuredBroker, mechanism: str) -> None:
     """Reading, writing and asking all log in the same way."""
-    writer = Writer(login(secured_broker, sasl_mechanism=mechanism))
-    await writer.start()
-    await writer.close()
-    source = KafkaSource(login(secured_broker, sasl_mechanism=mechanism), 30)
-    await source.start(_nothing, _nothing)
-    assert source.cluster_id
-    await source.close()
+    async with AsyncExitStack() as stack:
+        writer = Writer(login(secured_broker, sasl_mechanism=mechanism))
+        stack.push_async_callback(writer.close)
+        await writer.start()
+        source = KafkaSource(login(secured_broker, sasl_mechanism=mechanism), 30)
+        stack.push_async_callback(source.close)
+        await source.start(_nothing, _nothing)
+        assert source.cluster_id
     await disconnected(secured_broker.bootstrap_servers)
 
 
@@ -125,12 +128,18 @@ async def acknowledged(write: Awaitable[int]) -> bool:
 
 
 @pytest.mark.timeout(360)
-async def test_the_edges_outlive_a_broker_that_is_killed(doomed: Broker, doomed_topic: KafkaSettings) -> None:
+async def test_the_edges_outlive_a_broker_that_is_killed(
+    doomed: Broker, doomed_topic: KafkaSettings, at_the_end: AsyncExitStack
+) -> None:
     """Away: nothing hangs and nothing is claimed. Back: the same objects go on, and the receipt is there once."""
     writer = Writer(doomed_topic, write_seconds=0.5)
+    at_the_end.push_async_callback(writer.close)
     receipts = KafkaReceipts(doomed_topic, writer)
+    at_the_end.push_async_callback(receipts.close)
     await receipts.start()
-    member = await Member(KafkaSource(doomed_topic, 30, commit_seconds=0.5)).join()
+    member = Member(KafkaSource(doomed_topic, 30, commit_seconds=0.5))
+    at_the_end.push_async_callback(member.source.close)
+    await member.join()
     await member.until([0])
     await eventually(lambda: acknowledged(receipts.write(0, b"before")), 30, "a receipt is acknowledged")
     await asyncio.to_thread(doomed.kill)
@@ -156,16 +165,17 @@ async def test_the_edges_outlive_a_broker_that_is_killed(doomed: Broker, doomed_
         return bool(member.records)
 
     await eventually(committed, 60, "events come and commits are taken again")
-    await member.source.close()
-    await receipts.close()
-    await writer.close()
 
 
 @pytest.mark.timeout(300)
-async def test_closing_without_a_broker_is_bounded_and_quiet(doomed: Broker, doomed_topic: KafkaSettings) -> None:
+async def test_closing_without_a_broker_is_bounded_and_quiet(
+    doomed: Broker, doomed_topic: KafkaSettings, at_the_end: AsyncExitStack
+) -> None:
     """aiokafka raises CancelledError out of `stop` then, and leaves its connections open."""
-    writer = Writer(doomed_topic, write_seconds=0.5)
-    member = await Member(KafkaSource(doomed_topic, 30)).join()
+    writer, member = Writer(doomed_topic, write_seconds=0.5), Member(KafkaSource(doomed_topic, 30))
+    at_the_end.push_async_callback(writer.close)
+    at_the_end.push_async_callback(member.source.close)
+    await member.join()
     await member.until([0])
     member.source.resume([0])
     await member.poll()
@@ -178,7 +188,9 @@ async def test_closing_without_a_broker_is_bounded_and_quiet(doomed: Broker, doo
     await eventually(lambda: len(asyncio.all_tasks()) == 1, 30, "no task is left behind")
 
 
-async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broker, topic: MakeTopic) -> None:
+async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(
+    broker: Broker, topic: MakeTopic, at_the_end: AsyncExitStack
+) -> None:
     """aiokafka's own does not: the worker would neither commit nor answer for so long."""
     name = await topic(partitions=1)
     settings = KafkaSettings(
@@ -191,6 +203,9 @@ async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broke
         await may_go_on.wait()
 
     first, second = KafkaSource(settings, 30), KafkaSource(settings, 30)
+    at_the_end.push_async_callback(first.close)
+    at_the_end.push_async_callback(second.close)
+    at_the_end.callback(may_go_on.set)
     await first.start(slow, _nothing)
     await eventually(lambda: first.consumer.assignment(), 20, "the first has joined")
     await second.start(_nothing, _nothing)
@@ -198,8 +213,6 @@ async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(broker: Broke
     async with asyncio.timeout(FAR_TOO_LONG_SECONDS):
         for _ in range(3):
             assert await first.poll(10, 0.1) == {}
-    may_go_on.set()
-    await asyncio.gather(first.close(), second.close())
 
 
 def test_a_connection_that_is_lost_while_it_is_written_to_is_told_as_lost(broker: Broker) -> None:

@@ -34,13 +34,10 @@ async def produce_unreadable(world: WorldOnKafka, partition: int) -> None:
     name_at = batch.index(b"ABCD")
     batch[name_at : name_at + 4] = b"\xff\xfe\xfd\xfc"
     struct.pack_into(">I", batch, CHECKSUM_AT, calc_crc32c(bytes(batch[CHECKED_FROM:])))
-    producer = AIOKafkaProducer(bootstrap_servers=world.settings.bootstrap_servers)
-    await producer.start()
     topics = [(world.settings.topic, [(partition, bytes(batch))])]
-    request = ProduceRequest(required_acks=-1, timeout=5000, topics=topics, transactional_id=None)
-    node = producer.client.get_random_node()
-    await producer.client.send(node, request)
-    await producer.stop()
+    request = ProduceRequest(required_acks=-1, timeout=30_000, topics=topics, transactional_id=None)
+    async with AIOKafkaProducer(bootstrap_servers=world.settings.bootstrap_servers) as producer:
+        await producer.client.send(producer.client.get_random_node(), request)
 
 
 async def test_an_unreadable_record_stops_nothing_and_loses_nothing(world: WorldOnKafka) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 import uuid
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -114,26 +115,32 @@ def rebalances_of(meter: Meter) -> int:
     return meter.program.log.count('"partitions.revoked"') + meter.program.log.count('"partitions.assigned"')
 
 
-async def test_whoever_is_replaced_the_generation_stays(broker: Broker, topic: MakeTopic) -> None:
+async def test_whoever_is_replaced_the_generation_stays(
+    broker: Broker, topic: MakeTopic, at_the_end: AsyncExitStack
+) -> None:
     """The leader or another one of three: the group is in the same generation, with everybody's partitions the same."""
     name = await topic(partitions=3)
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, topic=name, group_id=name)
-    group = [Looking(kafka.model_copy(update={"group_instance_id": f"m-{number}"})) for number in range(3)]
+
+    def member(number: int) -> Looking:
+        made = Looking(kafka.model_copy(update={"group_instance_id": f"m-{number}"}))
+        at_the_end.push_async_callback(made.source.close)
+        return made
+
+    group = [member(number) for number in range(3)]
     await asyncio.gather(*(one.sees(1) for one in group))
     generations, shares = {one.generation for one in group}, [one.assigned for one in group]
     for number, old in enumerate(group):
         await old.source.close()
-        group[number] = Looking(kafka.model_copy(update={"group_instance_id": f"m-{number}"}))
+        group[number] = member(number)
         await group[number].sees(1)
         await asyncio.gather(*(one.sees(1) for one in group))
         assert {one.generation for one in group} == generations
         assert [one.assigned for one in group] == shares
-    for one in group:
-        await one.source.close()
 
 
 async def test_partitions_that_are_added_are_noticed_though_the_leader_was_replaced(
-    broker: Broker, topic: MakeTopic
+    broker: Broker, topic: MakeTopic, at_the_end: AsyncExitStack
 ) -> None:
     """S4: who replaces the group's leader looks out for them, though it has never made an assignment."""
     kafka = KafkaSettings(
@@ -143,6 +150,8 @@ async def test_partitions_that_are_added_are_noticed_though_the_leader_was_repla
         group_instance_id="m",
     )
     first, second = Looking(kafka), Looking(kafka)
+    at_the_end.push_async_callback(first.source.close)
+    at_the_end.push_async_callback(second.source.close)
     await first.sees(4)
     await first.source.close()
     await second.sees(4)
@@ -150,7 +159,6 @@ async def test_partitions_that_are_added_are_noticed_though_the_leader_was_repla
         await admin.create_partitions({kafka.topic: NewPartitions(6)})
     await client_of(second.source.consumer).force_metadata_update()  # else it takes half a minute
     await second.sees(6)
-    await second.source.close()
 
 
 class Looking:
