@@ -2,7 +2,8 @@
 along what other partitions had handed over in the same call.
 
 So positions are noted before each poll and restored after a failed one; then the spoilt part is fetched once more and
-taken apart in Python, with the name's bytes replaced. Nothing of the kind is lost or parked: the event is in the value.
+taken apart in Python, with the name's bytes replaced. Nothing of the kind is lost or dead-lettered: the event is in
+the value.
 """
 
 from itertools import islice

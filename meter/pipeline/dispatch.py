@@ -1,6 +1,6 @@
 """The way to the provider and back: which batch is sent next, and what its answer means for each event.
 
-Every event that was handed over leaves in exactly one of three ways: accepted, parked with a reason, or freed
+Every event that was handed over leaves in exactly one of three ways: accepted, dead-lettered with a reason, or freed
 (its assignment is over and nobody is inserting it any more).
 """
 
@@ -19,7 +19,7 @@ from meter.pipeline.probing import take_unlike
 from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
-from meter.pipeline.verdicts import Parked, Verdicts, take_expired
+from meter.pipeline.verdicts import DeadLettered, Verdicts, take_expired
 
 MIN_BODY_BYTES = 2_000
 """Below this a learned body limit stops shrinking: it would be one event or the provider's mistake."""
@@ -113,8 +113,8 @@ class Dispatch:
             batch = self._choose(now, draining=draining)
             if batch is None:
                 return None
-            self._verdicts.parked.extend(self._wishes.take(batch, now.steady_seconds))
-            self._verdicts.parked.extend(take_expired(batch, now.wall_seconds))
+            self._verdicts.dead_lettered.extend(self._wishes.take(batch, now.steady_seconds))
+            self._verdicts.dead_lettered.extend(take_expired(batch, now.wall_seconds))
             if batch.events:
                 batch.started_at = now.steady_seconds
                 self._in_flight[batch.name] = batch
@@ -229,13 +229,13 @@ class Dispatch:
         self._judge(now.steady_seconds, once_refused=batch.refused_as in ("rejected", "too_large"))
 
     def _park_wished(self, steady_seconds: float) -> None:
-        self._verdicts.parked.extend(self._wishes.take_waiting(steady_seconds))
+        self._verdicts.dead_lettered.extend(self._wishes.take_waiting(steady_seconds))
         self._queue.drop_empty()
 
     def _judge(self, steady_seconds: float, *, once_refused: bool = False) -> None:
         judgement = self.refusals.judge(once_refused=once_refused)
         self._try_again(judgement.again, steady_seconds)
-        self._verdicts.parked += [Parked(one.event, one.reason, one.detail) for one in judgement.parkable]
+        self._verdicts.dead_lettered += [DeadLettered(one.event, one.reason, one.detail) for one in judgement.final]
 
     def _try_again(self, batches: Sequence[Batch], steady_seconds: float) -> None:
         for batch in batches:

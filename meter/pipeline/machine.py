@@ -134,7 +134,7 @@ class Machine:
             if isinstance(event, UsageEvent):
                 events.append(event)
             else:
-                self._settlement.park(event, event.reason, event.detail)
+                self._settlement.dead_letter(event, event.reason, event.detail)
         self._admit(partition, events, now)
         self.counts.held = self.assignment.held()
 
@@ -174,7 +174,7 @@ class Machine:
             copies.append(event)
         else:
             detail = f"an event with this id but different contents was billed: {event.key}"
-            self._settlement.park(event, CONFLICT, detail, owns_key=False)
+            self._settlement.dead_letter(event, CONFLICT, detail, owns_key=False)
 
     # Answers
 
@@ -316,8 +316,8 @@ class Machine:
         for batch, answer in verdicts.accepted:
             self._settlement.accept(batch, answer, now)
             self.counts.undebited(answer.undebited.values())
-        for parked in verdicts.parked:
-            self._settlement.park(parked.event, parked.reason, parked.detail, owns_key=parked.owns_key)
+        for letter in verdicts.dead_lettered:
+            self._settlement.dead_letter(letter.event, letter.reason, letter.detail, owns_key=letter.owns_key)
         self._give_up(verdicts.freed, now)
 
     # Ends

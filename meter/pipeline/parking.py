@@ -13,7 +13,7 @@ from meter.pipeline.event import UsageEvent
 from meter.pipeline.holding import Holding
 from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Refusals
-from meter.pipeline.verdicts import Parked
+from meter.pipeline.verdicts import DeadLettered
 
 PARKED = "parked"
 """Reason of a dead letter that nothing but an operator has made."""
@@ -96,7 +96,7 @@ class Wishes:
         waiting = len(self._wished & wished)
         return Leaving(len(wished) - waiting, waiting)
 
-    def take(self, batch: Batch, steady_seconds: float) -> list[Parked]:
+    def take(self, batch: Batch, steady_seconds: float) -> list[DeadLettered]:
         """Takes out of a batch that is not in flight what may leave now."""
         if not self._wished or batch.cool_at > steady_seconds:
             return []
@@ -106,19 +106,19 @@ class Wishes:
             self._wished.difference_update(map(_place, gone))
         if batch.refused_as is not None:
             detail = "refused and due to be retried (parked by an operator)"
-            return [Parked(event, batch.refused_as, detail) for event in gone]
-        return [Parked(event, PARKED, "was held without ending, and parked by an operator") for event in gone]
+            return [DeadLettered(event, batch.refused_as, detail) for event in gone]
+        return [DeadLettered(event, PARKED, "was held without ending, and parked by an operator") for event in gone]
 
-    def take_waiting(self, steady_seconds: float) -> list[Parked]:
+    def take_waiting(self, steady_seconds: float) -> list[DeadLettered]:
         """Takes what may leave now out of everything that is not in flight; forgets who has ended meanwhile."""
         self._look_at = steady_seconds + _LOOK_EVERY_SECONDS
         held = self._held
         fresh = held.buffer.take_out(self._is_wished)
-        found = [Parked(event, PARKED, "was held, and parked by an operator") for event in fresh]
+        found = [DeadLettered(event, PARKED, "was held, and parked by an operator") for event in fresh]
         refused = held.refusals.take_where(
             lambda one: self._is_wished(one.event) and one.batch.cool_at <= steady_seconds
         )
-        found += [Parked(one.event, one.reason, f"{one.detail} (parked by an operator)") for one in refused]
+        found += [DeadLettered(one.event, one.reason, f"{one.detail} (parked by an operator)") for one in refused]
         for batch in held.queue:
             found += self.take(batch, steady_seconds)
         found += self._take_copies(steady_seconds)
@@ -133,12 +133,12 @@ class Wishes:
         """When to look for them again, in steady seconds: not each time, thousands of events may wait."""
         return self._look_at if self._wished else float("inf")
 
-    def _take_copies(self, steady_seconds: float) -> list[Parked]:
+    def _take_copies(self, steady_seconds: float) -> list[DeadLettered]:
         """One whose key is under way waits: the answer may make it a duplicate."""
         under_way = self._held.keys_under_way(steady_seconds)
         copies = self._held.holding.take_copies(lambda copy: self._is_wished(copy) and copy.key not in under_way)
         detail = "waited for another event with the same id, and was parked by an operator"
-        return [Parked(copy, PARKED, detail, owns_key=False) for copy in copies]
+        return [DeadLettered(copy, PARKED, detail, owns_key=False) for copy in copies]
 
     def _is_wished(self, event: UsageEvent) -> bool:
         return _place(event) in self._wished

@@ -1,11 +1,12 @@
 """Events that the provider refused, and whether that is their own fault.
 
-A refused event is parked only after another event was accepted in a request that started after its refusal:
+A refused event is dead-lettered only after another event was accepted in a request that started after its refusal:
 then the provider is well and the event is not. When most events are refused, the provider is not well
-(a schema bug, another environment): nothing is parked, billing pauses and single events probe it.
+(a schema bug, another environment): nothing is dead-lettered, billing pauses and single events probe it.
 
 Where that rule sees too little (one customer, many answers before), the acceptance may mean that the provider was
-mended: if it is of an event that had been refused, or if very many would be parked by it, they are tried once more.
+mended: if it is of an event that had been refused, or if very many would be dead-lettered by it, they are tried once
+more.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from meter.pipeline.event import UsageEvent
 
 RECENT_EVENTS = 200
 DOUBTFUL_EVENTS = 10
-"""So many are not parked at once without a second try."""
+"""So many are not dead-lettered at once without a second try."""
 PROBE_SECONDS = 30.0
 """While nothing is accepted or refused, one of those that wait asks this often whether the provider was mended."""
 Reason = Literal["rejected", "too_large", "unknown_customer"]
@@ -42,7 +43,7 @@ class Refusal(NamedTuple):
 class Judgement(NamedTuple):
     """What an acceptance tells about those that wait."""
 
-    parkable: list[Refusal]
+    final: list[Refusal]
     """Their own fault."""
     again: list[Batch]
     """To be tried once more first."""
@@ -72,7 +73,7 @@ class Refusals:
         first_at = steady_seconds if batch.first_refused_at is None else batch.first_refused_at
         batch.first_refused_at, batch.refused_as = first_at, reason
         retry_at = float("inf")
-        if reason == "unknown_customer":  # for as long as it is not parked: the customer may be created yet
+        if reason == "unknown_customer":  # for as long as it is not dead-lettered: the customer may be created yet
             retry_at = steady_seconds + self._retry_seconds(steady_seconds - first_at)
             heappush(self._timed, (retry_at, event.key))
             self._judged_from = None

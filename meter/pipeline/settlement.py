@@ -98,7 +98,7 @@ class Settlement:
             self._duplicates.setdefault(partition, []).extend(events)
             self._duplicates_due.setdefault(partition, steady_seconds + self._max_age_seconds)
 
-    def park(self, event: UsageEvent | InvalidEvent, reason: str, detail: str, *, owns_key: bool = True) -> None:
+    def dead_letter(self, event: UsageEvent | InvalidEvent, reason: str, detail: str, *, owns_key: bool = True) -> None:
         """This event ends in the dead letters."""
         self._dead_letters.append(DeadLetterWrite(self._number(), event, reason, detail, owns_key))
 

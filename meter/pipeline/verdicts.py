@@ -9,7 +9,7 @@ from meter.pipeline.timestamps import oldest_billable
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class DeadLettered:
     """An event that ends in the dead letters, and why."""
 
     event: UsageEvent
@@ -24,15 +24,15 @@ class Verdicts:
     """What became of events since it was last asked."""
 
     accepted: list[tuple[Batch, Accepted]] = field(default_factory=list)
-    parked: list[Parked] = field(default_factory=list)
+    dead_lettered: list[DeadLettered] = field(default_factory=list)
     freed: list[UsageEvent] = field(default_factory=list)
 
 
-def take_expired(batch: Batch, wall_seconds: float) -> list[Parked]:
+def take_expired(batch: Batch, wall_seconds: float) -> list[DeadLettered]:
     """Takes out what became too old while it waited: it would cost the others of its batch their turn."""
     limit = oldest_billable(wall_seconds)
     if not batch.events or batch.oldest_seconds() >= limit:
         return []
     gone = [event for event in batch.events if event.timestamp_seconds < limit]
     batch.events = [event for event in batch.events if event.timestamp_seconds >= limit]
-    return [Parked(event, "expired", "became too old for the provider while it was held") for event in gone]
+    return [DeadLettered(event, "expired", "became too old for the provider while it was held") for event in gone]

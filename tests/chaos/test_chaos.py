@@ -17,8 +17,10 @@ PROVIDER_KINDS = 6
 
 
 @pytest.mark.timeout(400)
-async def test_every_event_is_billed_once_or_parked_whatever_breaks(own_broker: MakeBroker, tmp_path: Path) -> None:
-    """Nothing is lost, billed twice, billed though invalid, or parked though valid; said by topics and rows alone."""
+async def test_every_event_is_billed_once_or_dead_lettered_whatever_breaks(
+    own_broker: MakeBroker, tmp_path: Path
+) -> None:
+    """Nothing is lost, billed twice, billed though invalid or dead-lettered though valid, by topics and rows alone."""
     kinds = [*Strikes.PROCESSES, *random.Random(SEED).sample(list(PROVIDER), PROVIDER_KINDS)]
     result = await play(SEED, SHORT, own_broker(), tmp_path, kinds=kinds)
     assert result.faults == []

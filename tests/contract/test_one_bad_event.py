@@ -51,14 +51,14 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 def dead_letters(meter: Process) -> list[FakeRecord]:
-    """Whatever was parked."""
+    """Whatever was dead-lettered."""
     return [record for log in meter.cluster.topics[LETTERS] for record in log.records]
 
 
 async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: str = "rest", at_once: int = 4) -> int:
     """Sends a thousand events, one of them bad; how many calls more than the one it takes without a bad one.
 
-    All others were accepted then; the bad one is parked at the latest when one more event is accepted.
+    All others were accepted then; the bad one is dead-lettered at the latest when one more event is accepted.
     """
     is_mcp = transport == "mcp"
     framing = McpFraming(f"{provider.url}/mcp", KEY) if is_mcp else RestFraming(provider.url, KEY)
@@ -83,7 +83,7 @@ async def extra_calls(provider: Provider, bad: int, *, named: bool, transport: s
     (letter,) = dead_letters(meter)
     assert dict(letter.headers)["meter-reason"] == b"rejected"
     assert meter.events == {"consumed": EVENTS + 1, "accepted": EVENTS, "dead_lettered": 1}
-    assert await provider.totals() == (EVENTS, calls + 1), "parked without being sent again"
+    assert await provider.totals() == (EVENTS, calls + 1), "dead-lettered without being sent again"
     return calls - 1
 
 

@@ -51,7 +51,7 @@ async def test_a_port_in_use_is_said_before_anything_is_consumed(tmp_path: Path)
 
 
 async def test_a_wrong_key_pauses_and_the_right_one_resumes(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
-    """401: nothing is sent but probes, nothing is parked, `/readyz` says why; mended, everything is billed."""
+    """401: nothing is sent but probes, nothing is dead-lettered, `/readyz` says why; mended, everything is billed."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         sandbox = await place.start_sandbox(key="sk_sandbox_another")
         await place.produce(usages(2_000))
@@ -87,7 +87,7 @@ async def test_an_unreachable_broker_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_an_unreachable_provider_is_waited_for(broker: Broker, topic: MakeTopic, tmp_path: Path) -> None:
-    """Nothing is lost and nothing parked; `/readyz` says so after a while; when it appears, all is billed."""
+    """Nothing is lost and nothing dead-lettered; `/readyz` says so after a while; when it appears, all is billed."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         await place.produce(usages(2_000, invalid_every=500))
         meter = await place.start_meter()
@@ -100,7 +100,7 @@ async def test_an_unreachable_provider_is_waited_for(broker: Broker, topic: Make
         await place.books_balance()
 
 
-async def test_garbage_in_the_topic_is_parked_and_the_rest_is_billed(
+async def test_garbage_in_the_topic_is_dead_lettered_and_the_rest_is_billed(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Random bytes, tombstones, and records as large as the broker takes, some of them good. Of garbage as large as

@@ -134,7 +134,7 @@ def is_redriven(record: ConsumerRecord) -> bool:
 async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """P5, P6: on a topic of refused events alone nothing is parked by itself; by the operator's wish all of it is."""
+    """P5, P6: on a topic of refused events alone nothing ends by itself; by the operator's wish all of it is."""
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         refuse = {"route": BULK_ROUTE, "kind": "reject_event", "customers": ["cus_refused"], "named": True, "rate": 1}
         sandbox = await place.start_sandbox(refuse)

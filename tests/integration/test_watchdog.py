@@ -134,10 +134,10 @@ async def test_a_known_cause_is_no_reason_to_restart(broker: Broker, topic: Make
         for one in (refused_key, blocked):
             await one.everything_ended()
             await one.books_balance()
-        await eventually(lambda: parked(meters[1]), 20, "the refused event is parked")
+        await eventually(lambda: dead_lettered(meters[1]), 20, "the refused event is dead-lettered")
 
 
-async def parked(meter: Meter) -> bool:
+async def dead_lettered(meter: Meter) -> bool:
     """It has put one event into the dead letters."""
     dead_lettered: dict[str, int] = (await meter.status())["dead_lettered"]
     return dead_lettered == {"rejected": 1}

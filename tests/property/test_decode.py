@@ -149,7 +149,7 @@ def test_a_valid_event_with_one_field_changed(
 
 @given(valid_events)
 def test_what_keeps_the_contract_is_valid(event: dict[str, Any]) -> None:
-    """Nothing good is parked."""
+    """Nothing good is dead-lettered."""
     assume(not any(0xD800 <= ord(letter) < 0xE000 for letter in event.get("description", "")))
     assert isinstance(check(FakeRecord(as_json(event))), UsageEvent)
 

@@ -131,13 +131,13 @@ MUTATIONS = (
         ),
     ),
     _one(
-        "a refused event is parked without another's acceptance",
+        "a refused event is dead-lettered without another's acceptance",
         "refusals.py",
         "return refusal.refused_at < self._accepted_from",
         "return True",
     ),
     _one(
-        "an earlier acceptance is enough to park",
+        "an earlier acceptance is enough to dead-letter",
         "refusals.py",
         "return refusal.refused_at < self._accepted_from",
         "return self._accepted_from > 0",

@@ -102,11 +102,11 @@ def check_ends(broker: Broker, provider: Provider, machines: Iterable[Machine]) 
             by_key[event["idempotencyKey"]].add(event["customerRef"])
     for key, customers in by_key.items():
         (customer,) = customers
-        rows, is_parked = provider.rows[key], key in broker.dead_keys
+        rows, is_dead_lettered = provider.rows[key], key in broker.dead_keys
         if customer in BAD_CUSTOMERS:
-            assert (rows, is_parked) == (0, True), f"{key} is bad: {rows} rows"
+            assert (rows, is_dead_lettered) == (0, True), f"{key} is bad: {rows} rows"
         elif customer == NEW_CUSTOMER:
-            assert rows == 1 or (rows == 0 and is_parked), f"{key} came too early: {rows} rows"
+            assert rows == 1 or (rows == 0 and is_dead_lettered), f"{key} came too early: {rows} rows"
         else:
             assert rows == (customer != ""), f"{key} of {customer}: {rows} rows"
     for machine in machines:

@@ -22,7 +22,7 @@ RARE_AND_DEAR = {
 
 
 @pytest.mark.timeout(400)
-def test_whatever_happens_every_event_is_billed_once_or_parked(
+def test_whatever_happens_every_event_is_billed_once_or_dead_lettered(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Invariants 1 to 7 at every step (in `World` and `Broker`); at the end every event has exactly one end."""

@@ -22,7 +22,7 @@ RARE_AND_DEAR = {
 
 
 @pytest.mark.timeout(400)
-def test_whatever_happens_to_processes_every_event_is_billed_once_or_parked(
+def test_whatever_happens_to_processes_every_event_is_billed_once_or_dead_lettered(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Nothing is committed without an end, sent twice at a time or within two seconds of an unknown outcome, or sent

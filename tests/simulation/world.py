@@ -217,10 +217,10 @@ class World:
     # Inside
 
     def _check_fault(self, member: Member, write: DeadLetterWrite) -> None:
-        """Invariant 7: by itself a refused event is parked only after another was accepted in a later request."""
+        """Invariant 7: by itself a refused event is dead-lettered only after a later request was accepted."""
         if write.reason == "rejected" and not write.detail.endswith("(parked by an operator)"):
             evidence = self.provider.accepted_from > self.provider.refused_at[member.number, write.event.key]
-            assert evidence, "parked, and nobody knows whether the provider is well"
+            assert evidence, "dead-lettered, and nobody knows whether the provider is well"
 
     def _next_moment(self) -> float:
         """When somebody does something by itself; a member that cannot reach Kafka tries again and again."""

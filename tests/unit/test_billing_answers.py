@@ -139,7 +139,7 @@ def test_an_error_that_names_a_customer_or_event_is_about_that(status: int, mess
     ],
 )
 def test_a_wrong_key_or_address_refuses_us_and_no_event(status: int, body: bytes, reason: Refusal) -> None:
-    """P2: such an answer parks nothing."""
+    """P2: such an answer dead-letters nothing."""
     found = outcome(status, body)
     assert isinstance(found, Refused)
     assert found.reason is reason

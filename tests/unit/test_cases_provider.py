@@ -18,7 +18,7 @@ def flush(driver: Driver) -> None:
 # Provider
 
 
-def test_p2_a_wrong_address_parks_nothing() -> None:
+def test_p2_a_wrong_address_dead_letters_nothing() -> None:
     """404 for everything: a pause that ends by itself."""
     driver = Driver(0)
     driver.feed(0, *records(0, 6))
@@ -33,7 +33,7 @@ def test_p2_a_wrong_address_parks_nothing() -> None:
     assert driver.ends() == {"consumed": 6, "accepted": 6}
 
 
-def test_p3_an_unknown_customer_is_tried_again_and_then_parked() -> None:
+def test_p3_an_unknown_customer_is_tried_again_and_then_dead_lettered() -> None:
     """After its wait, and after somebody else was accepted."""
     driver = Driver(0, unknown_customer_wait_seconds=30.0)
     driver.feed(0, record(0, "early"))
@@ -53,7 +53,7 @@ def test_p3_an_unknown_customer_is_tried_again_and_then_parked() -> None:
 
 
 def test_p3_a_customer_who_is_created_meanwhile_is_billed() -> None:
-    """Nothing is parked that only came too early."""
+    """Nothing is dead-lettered that only came too early."""
     driver = Driver(0)
     driver.feed(0, record(0, "early"))
     flush(driver)
@@ -63,7 +63,7 @@ def test_p3_a_customer_who_is_created_meanwhile_is_billed() -> None:
     assert driver.ends() == {"consumed": 1, "accepted": 1}
 
 
-def test_p4_a_providers_schema_bug_parks_nothing() -> None:
+def test_p4_a_providers_schema_bug_dead_letters_nothing() -> None:
     """400 for all, every path named, four batches in flight; when it is mended, everything is billed."""
     driver = Driver(0)
     driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(12)))
@@ -95,7 +95,7 @@ def accept_all(driver: Driver, seconds: int) -> None:
         driver.pass_time(0.5)
 
 
-def test_p4_a_page_of_a_gateway_in_between_parks_nothing_either() -> None:
+def test_p4_a_page_of_a_gateway_in_between_dead_letters_nothing_either() -> None:
     """While the provider deploys what mends it, somebody else answers: most events were refused all the same."""
     driver = Driver(0)
     driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(12)))
@@ -108,7 +108,7 @@ def test_p4_a_page_of_a_gateway_in_between_parks_nothing_either() -> None:
     assert driver.ends() == {"consumed": 12, "accepted": 12}
 
 
-def test_p4_a_schema_bug_that_only_one_customer_meets_parks_nothing() -> None:
+def test_p4_a_schema_bug_that_only_one_customer_meets_dead_letters_nothing() -> None:
     """All events of a partition may be one customer's; full of refused ones, it still finds out that all is well."""
     driver = Driver(0)
     driver.feed(0, *records(0, 120))
@@ -118,7 +118,7 @@ def test_p4_a_schema_bug_that_only_one_customer_meets_parks_nothing() -> None:
     assert driver.ends() == {"consumed": 120, "accepted": 120}
 
 
-def test_p4_a_schema_bug_after_much_that_was_accepted_parks_nothing() -> None:
+def test_p4_a_schema_bug_after_much_that_was_accepted_dead_letters_nothing() -> None:
     """Refused are fewer than were accepted before: no mass, but too many at once to be their own fault."""
     driver = Driver(0, max_held_events=1000)
     driver.feed(0, *(record(offset, customerRef=f"cus_{offset % 5}") for offset in range(210)))
@@ -132,7 +132,7 @@ def test_p4_a_schema_bug_after_much_that_was_accepted_parks_nothing() -> None:
 
 
 def test_p6_on_a_quiet_topic_a_bad_event_waits_for_another_to_be_accepted() -> None:
-    """Not parked before, and billing is not paused meanwhile."""
+    """Not dead-lettered before, and billing is not paused meanwhile."""
     driver = Driver(0)
     driver.feed(0, record(0, "bad"))
     for _ in range(100):
@@ -201,7 +201,7 @@ def _answer_all(driver: Driver) -> None:
     driver.write()
 
 
-def test_p7_a_single_event_that_is_too_large_is_parked_and_the_others_are_billed() -> None:
+def test_p7_a_single_event_that_is_too_large_is_dead_lettered_and_the_others_are_billed() -> None:
     """And those that come later go together again, as soon as the limit learned from it has grown back."""
     driver = Driver(0)
     filler = "x" * 2_000  # so much that the limit learned from three of these is below two
@@ -244,7 +244,7 @@ def test_p9_an_answer_with_a_result_too_few_is_an_unknown_outcome() -> None:
     assert [keys(batch) for batch in driver.sends] == [["k0", "k1", "k2"]]
 
 
-def test_p10_what_expires_during_an_outage_is_parked_and_its_batch_unharmed() -> None:
+def test_p10_what_expires_during_an_outage_is_dead_lettered_and_its_batch_unharmed() -> None:
     """Its reason is `expired`, and marked when its outcome is unknown."""
     driver = Driver(0)
     driver.feed(0, record(0), record(1, timestamp="2025-10-24T22:00:00Z"), record(2))

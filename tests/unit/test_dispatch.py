@@ -74,7 +74,7 @@ def test_probes_rotate_over_the_batches_that_wait() -> None:
 
 
 def test_a_refused_address_or_key_makes_everything_wait() -> None:
-    """P2: nothing is parked, single probes go on, and it resumes by itself."""
+    """P2: nothing is dead-lettered, single probes go on, and it resumes by itself."""
     driver = Driver(0)
     driver.feed(0, *records(0, 6))
     driver.answer(Refused(Refusal.WRONG_ADDRESS, "404"))
@@ -132,8 +132,8 @@ def test_a_body_that_is_too_large_is_halved_and_the_limit_learned() -> None:
     assert len(driver.sends[0].events) == 3
 
 
-def test_a_single_event_that_is_too_large_is_parked() -> None:
-    """P7: once another one got through; a proxy that became too narrow for everybody parks nothing."""
+def test_a_single_event_that_is_too_large_is_dead_lettered() -> None:
+    """P7: once another one got through; a proxy that became too narrow for everybody dead-letters nothing."""
     driver = Driver(0)
     driver.feed(0, *records(0, 1))
     driver.pass_time(1.0)
@@ -145,7 +145,7 @@ def test_a_single_event_that_is_too_large_is_parked() -> None:
     assert driver.position() == 4
 
 
-def test_a_provider_to_whom_everything_is_too_large_parks_nothing() -> None:
+def test_a_provider_to_whom_everything_is_too_large_dead_letters_nothing() -> None:
     """Invariant 7: a topic is never emptied into the dead letters."""
     driver = Driver(0)
     driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(9)))
@@ -219,7 +219,7 @@ def test_retry_after_is_obeyed_up_to_five_minutes() -> None:
     assert sent(driver) == [["k0", "k1", "k2"]]
 
 
-def test_events_that_expire_while_they_wait_are_parked_alone() -> None:
+def test_events_that_expire_while_they_wait_are_dead_lettered_alone() -> None:
     """P10: the rest of their batch is billed."""
     driver = Driver(0)
     old = "2025-10-24T22:00:00Z"
@@ -257,7 +257,7 @@ def test_nothing_is_sent_while_partitions_are_handed_over() -> None:
 
 
 def test_a_mass_refusal_probes_single_events() -> None:
-    """P4: of different customers, one at a time, and nothing is parked meanwhile."""
+    """P4: of different customers, one at a time, and nothing is dead-lettered meanwhile."""
     driver = Driver(0)
     driver.feed(0, *(record(offset, customerRef=f"cus_{offset}") for offset in range(9)))
     while len(driver.sends) > 0 and driver.machine.gate.paused is None:

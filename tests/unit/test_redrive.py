@@ -68,7 +68,7 @@ def event_in(record: FakeRecord) -> UsageEvent:
     return event
 
 
-def parked(topics: KeptTopics, value: object, **said: str) -> FakeRecord:
+def dead_lettered(topics: KeptTopics, value: object, **said: str) -> FakeRecord:
     """An event of the source topic that was dead-lettered; answers its record."""
     offset = topics.add("t", as_json(value), key=KAFKA_KEY)
     record = topics.logs["t"][offset]
@@ -86,7 +86,7 @@ def letter(**changed: object) -> Letter:
 async def test_an_event_without_an_id_keeps_the_identity_of_its_first_place() -> None:
     """Whichever of the two records is billed, it is one event: same key, same time."""
     topics = KeptTopics(committed=1)
-    first = event_in(parked(topics, {"customerRef": "cus_1"}))
+    first = event_in(dead_lettered(topics, {"customerRef": "cus_1"}))
     (fate,) = await redriven(topics)
     again = event_in(topics.logs["t"][1])
     assert (fate.result, fate.key, again.key) == ("redriven", first.key, first.key)
@@ -97,7 +97,7 @@ async def test_an_event_without_an_id_keeps_the_identity_of_its_first_place() ->
 async def test_what_goes_back_has_the_kafka_key_that_it_had_and_so_has_its_note() -> None:
     """Whoever reads the topic by key finds the event where its producer has put it."""
     topics = KeptTopics(committed=1)
-    parked(topics, {"customerRef": "cus_1"})
+    dead_lettered(topics, {"customerRef": "cus_1"})
     await redriven(topics)
     assert [record.key for record in topics.logs["t"]] == [KAFKA_KEY, KAFKA_KEY]
     assert [record.key for record in topics.logs["t-dead-letters"]] == [KAFKA_KEY, KAFKA_KEY]
@@ -106,7 +106,7 @@ async def test_what_goes_back_has_the_kafka_key_that_it_had_and_so_has_its_note(
 async def test_a_key_that_stands_in_the_letter_is_kept() -> None:
     """Also where the code that made it is gone: it is frozen in the header."""
     topics = KeptTopics(committed=1)
-    parked(topics, {"customerRef": "cus_1"}, key="made-by-an-older-version")
+    dead_lettered(topics, {"customerRef": "cus_1"}, key="made-by-an-older-version")
     await redriven(topics)
     assert event_in(topics.logs["t"][1]).key == "made-by-an-older-version"
 
@@ -116,7 +116,7 @@ async def test_killed_half_way_and_run_again_nothing_is_lost(killed_before_note:
     """L3: what was sent and not noted is sent again under its key; what was noted is not."""
     topics = KeptTopics(committed=3)
     for key in "abc":
-        parked(topics, {"customerRef": "cus_1", "idempotencyKey": key}, key=key)
+        dead_lettered(topics, {"customerRef": "cus_1", "idempotencyKey": key}, key=key)
     with pytest.raises(CommandFailed):
         await redriven(topics, Sender(topics, killed_before_note), per_second=1.0)
     again = await redriven(topics)
@@ -129,7 +129,7 @@ async def test_killed_half_way_and_run_again_nothing_is_lost(killed_before_note:
 async def test_copies_of_a_letter_are_one() -> None:
     """L1: dead letters are written at least once; they are sent once per origin."""
     topics = KeptTopics(committed=1)
-    parked(topics, {"customerRef": "cus_1"})
+    dead_lettered(topics, {"customerRef": "cus_1"})
     log = topics.logs["t-dead-letters"]
     log.append(FakeRecord(log[0].value, log[0].headers, offset=1))
     assert [fate.result for fate in await redriven(topics)] == ["redriven"]
@@ -139,7 +139,7 @@ async def test_copies_of_a_letter_are_one() -> None:
 async def test_what_a_receipt_calls_accepted_is_not_sent() -> None:
     """L2: dead-lettered, killed before the commit, delivered again and accepted."""
     topics = KeptTopics(committed=1)
-    parked(topics, {"customerRef": "cus_1", "idempotencyKey": "a"}, key="a")
+    dead_lettered(topics, {"customerRef": "cus_1", "idempotencyKey": "a"}, key="a")
     topics.receipt({0: ("a", "a")})
     assert [fate.result for fate in await redriven(topics)] == ["already_billed"]
     assert len(topics.logs["t"]) == 1
@@ -148,7 +148,7 @@ async def test_what_a_receipt_calls_accepted_is_not_sent() -> None:
 async def test_a_dry_run_says_the_same_and_sends_nothing() -> None:
     """Not even a note."""
     topics = KeptTopics(committed=1)
-    parked(topics, {"customerRef": "cus_1"})
+    dead_lettered(topics, {"customerRef": "cus_1"})
     assert [fate.result for fate in await redriven(topics, dry_run=True)] == ["redriven"]
     assert (len(topics.logs["t"]), len(topics.logs["t-dead-letters"])) == (1, 1)
 
@@ -156,8 +156,8 @@ async def test_a_dry_run_says_the_same_and_sends_nothing() -> None:
 async def test_what_would_die_again_at_once_stays() -> None:
     """Invalid still, or too old by now."""
     topics = KeptTopics(committed=2)
-    parked(topics, "no object", reason="invalid:not_an_object")
-    parked(topics, {"customerRef": "c", "timestamp": "2020-01-01T00:00:00Z"}, reason="expired")
+    dead_lettered(topics, "no object", reason="invalid:not_an_object")
+    dead_lettered(topics, {"customerRef": "c", "timestamp": "2020-01-01T00:00:00Z"}, reason="expired")
     assert {fate.result for fate in await redriven(topics)} == {"still_invalid"}
 
 
@@ -167,7 +167,7 @@ async def test_a_conflict_gets_a_new_key_that_is_always_the_same() -> None:
     keys = set()
     for _ in range(2):
         topics = KeptTopics(committed=1)
-        parked(topics, {"customerRef": "cus_1", "idempotencyKey": "a"}, key="a", reason="conflict")
+        dead_lettered(topics, {"customerRef": "cus_1", "idempotencyKey": "a"}, key="a", reason="conflict")
         topics.receipt({7: ("a", "a")})
         assert [fate.result for fate in await redriven(topics)] == ["conflict"]
         assert [fate.result for fate in await redriven(topics, rules=rules)] == ["redriven"]
@@ -178,7 +178,7 @@ async def test_a_conflict_gets_a_new_key_that_is_always_the_same() -> None:
 async def test_an_event_that_dies_again_is_open_again_until_it_has_come_back_too_often() -> None:
     """The loop guard counts redrives; the note of the first one does not hide the second death."""
     topics = KeptTopics(committed=9)
-    parked(topics, {"customerRef": "cus_1"})
+    dead_lettered(topics, {"customerRef": "cus_1"})
     for redrives in (1, 2, 3):
         assert [fate.result for fate in await redriven(topics)] == ["redriven"]
         sent = topics.logs["t"][-1]

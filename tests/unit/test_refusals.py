@@ -15,19 +15,19 @@ def reject(refused: Refusals, one: UsageEvent, at: float) -> None:
     refused.add(batch(one), "rejected", "validation failed", at)
 
 
-def parked(refused: Refusals) -> list[str]:
-    return [refusal.event.key for refusal in refused.judge().parkable]
+def dead_lettered(refused: Refusals) -> list[str]:
+    return [refusal.event.key for refusal in refused.judge().final]
 
 
-def test_a_refused_event_is_parked_only_after_a_later_request_was_accepted() -> None:
+def test_a_refused_event_is_dead_lettered_only_after_a_later_request_was_accepted() -> None:
     """A request that started before the refusal says nothing about the provider since."""
     refused = refusals()
     reject(refused, event("bad"), at=10.0)
-    assert parked(refused) == []
+    assert dead_lettered(refused) == []
     refused.accepted([event("good")], started_at=9.0)
-    assert parked(refused) == []
+    assert dead_lettered(refused) == []
     refused.accepted([event("better")], started_at=11.0)
-    assert parked(refused) == ["bad"]
+    assert dead_lettered(refused) == ["bad"]
     assert len(refused) == 0
 
 
@@ -55,23 +55,23 @@ def test_one_event_refused_again_and_again_counts_once() -> None:
     assert refused.is_mass()
 
 
-def test_an_unknown_customer_is_tried_again_and_parked_after_its_wait() -> None:
+def test_an_unknown_customer_is_tried_again_and_dead_lettered_after_its_wait() -> None:
     """P3: more and more rarely, once more at the end of the wait, and then with an acceptance as evidence."""
     refused, one, at, tries = refusals(), batch(event("early")), 0.0, 0
     refused.accepted([event("good")], started_at=1.0)
-    while not parked(refused) and tries < 100:
+    while not dead_lettered(refused) and tries < 100:
         refused.add(one, "unknown_customer", "not found", at)
         tries += 1
         if (due := refused.next_due()) < math.inf:
             assert due - at <= 30.0
             at = due
-            assert refused.take_due(at) is one or parked(refused) == ["early"]
+            assert refused.take_due(at) is one or dead_lettered(refused) == ["early"]
             if at >= 300.0:
                 break
     refused.add(one, "unknown_customer", "not found", at)
     assert at == 300.0
     assert 10 < tries < 40
-    assert parked(refused) == ["early"]
+    assert dead_lettered(refused) == ["early"]
 
 
 def test_an_unknown_customer_is_tried_on_until_there_is_evidence() -> None:
@@ -79,7 +79,7 @@ def test_an_unknown_customer_is_tried_on_until_there_is_evidence() -> None:
     refused, one = refusals(wait_seconds=10.0), batch(event("early"))
     for at in (0.0, 5.0, 10.0, 40.0):
         refused.add(one, "unknown_customer", "not found", at)
-        assert parked(refused) == []
+        assert dead_lettered(refused) == []
         assert refused.take_due(refused.next_due()) is one
 
 
@@ -96,18 +96,18 @@ def test_while_nothing_is_accepted_or_refused_one_event_asks_now_and_then() -> N
     assert refused.next_due() == 2.0 + 2 * PROBE_SECONDS
 
 
-def test_many_are_not_parked_at_once_without_a_second_try() -> None:
+def test_many_are_not_dead_lettered_at_once_without_a_second_try() -> None:
     """That one event was accepted may mean that the provider was mended; what is refused again has itself to blame."""
     refused = refusals()
     for number in range(DOUBTFUL_EVENTS):
         reject(refused, event(f"k{number}"), at=1.0)
     refused.accepted([event("new")], started_at=2.0)
     judgement = refused.judge()
-    assert (judgement.parkable, len(judgement.again), len(refused)) == ([], DOUBTFUL_EVENTS, 0)
+    assert (judgement.final, len(judgement.again), len(refused)) == ([], DOUBTFUL_EVENTS, 0)
     for again in judgement.again:
         refused.add(again, "rejected", "validation failed", 3.0)
     refused.accepted([event("newer")], started_at=4.0)
-    assert len(parked(refused)) == DOUBTFUL_EVENTS
+    assert len(dead_lettered(refused)) == DOUBTFUL_EVENTS
 
 
 def test_when_a_refused_event_is_accepted_the_others_are_tried_again() -> None:
@@ -117,11 +117,11 @@ def test_when_a_refused_event_is_accepted_the_others_are_tried_again() -> None:
     refused.accepted([event("k0")], started_at=2.0)
     judgement = refused.judge(once_refused=True)
     assert [one.events[0].key for one in judgement.again] == ["k1"]
-    assert judgement.parkable == []
+    assert judgement.final == []
 
 
 def test_after_a_mass_refusal_everything_is_tried_again() -> None:
-    """P4: their refusals are forgotten, so that none of them is parked for what was the provider's fault."""
+    """P4: their refusals are forgotten, so that none of them is dead-lettered for what was the provider's fault."""
     refused = refusals()
     for number in range(4):
         reject(refused, event(f"k{number}", customerRef=f"cus_{number}"), at=1.0)
@@ -130,7 +130,7 @@ def test_after_a_mass_refusal_everything_is_tried_again() -> None:
     assert [one.events[0].key for one in batches] == ["k0", "k1", "k2", "k3"]
     assert all(one.first_refused_at is None for one in batches)
     assert not refused.is_mass()
-    assert parked(refused) == []
+    assert dead_lettered(refused) == []
 
 
 def test_while_the_provider_is_in_doubt_nothing_is_judged() -> None:
@@ -139,7 +139,7 @@ def test_while_the_provider_is_in_doubt_nothing_is_judged() -> None:
     reject(refused, event("k0"), at=1.0)
     refused.in_doubt = True
     refused.accepted([event("old")], started_at=2.0)
-    assert parked(refused) == []
+    assert dead_lettered(refused) == []
     refused.take_all()
     assert not refused.in_doubt
 

@@ -69,7 +69,7 @@ def test_receipts_of_copies_have_names_of_their_own() -> None:
 def test_what_kafka_does_not_take_is_tried_again_later() -> None:
     """Invariant 7: as often as it takes, and not ever more rarely."""
     writer, seconds = settlement(), 0.0
-    writer.park(event("bad"), "rejected", "no")
+    writer.dead_letter(event("bad"), "rejected", "no")
     for _ in range(50):
         (write,) = writer.due(now(seconds), at_once=True).dead_letters
         assert not writer.due(now(seconds), at_once=True).dead_letters
@@ -100,8 +100,8 @@ def test_release_forgets_copies_and_dead_letters_but_no_receipt() -> None:
     writer, sent = settlement(), batch(event("a"))
     writer.accept(sent, accepted(sent), now())
     writer.duplicates(0, [event("copy")], 0.0)
-    writer.park(event("bad"), "rejected", "no")
-    writer.park(event("odd"), CONFLICT, "other contents", owns_key=False)
+    writer.dead_letter(event("bad"), "rejected", "no")
+    writer.dead_letter(event("odd"), CONFLICT, "other contents", owns_key=False)
     assert [one.key for one in writer.release(frozenset({1}))] == ["bad"]
     assert [one.receipt.ends for one in due(writer, 9.0)] == ["a"]
     assert not writer.due(now(9.0), at_once=True).dead_letters
@@ -114,7 +114,7 @@ def test_what_ends_only_released_events_is_not_tried_again() -> None:
     writer, sent = settlement(live), batch(event("a"))
     writer.accept(sent, accepted(sent), now())
     writer.duplicates(1, [event("copy", partition=1)], 0.0)
-    writer.park(event("bad"), "rejected", "no")
+    writer.dead_letter(event("bad"), "rejected", "no")
     told = writer.due(now(), at_once=True)
     live.clear()
     writer.release(frozenset({1}))
@@ -151,8 +151,8 @@ def test_half_a_receipt_may_be_of_released_copies_only() -> None:
 def test_a_conflict_does_not_own_its_key() -> None:
     """The key is that of the event that was billed: nothing is freed when the dead letter is written."""
     writer = settlement()
-    writer.park(event("a"), CONFLICT, "other contents", owns_key=False)
-    writer.park(event("b"), "rejected", "no")
+    writer.dead_letter(event("a"), CONFLICT, "other contents", owns_key=False)
+    writer.dead_letter(event("b"), "rejected", "no")
     conflict, rejected = writer.due(now(), at_once=False).dead_letters
     assert conflict.owned_key() is None
     assert rejected.owned_key() is rejected.event

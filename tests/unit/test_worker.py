@@ -266,7 +266,7 @@ async def test_one_blocked_partition_does_not_stop_the_others() -> None:
 
 
 async def test_a_wrong_key_pauses_billing_and_is_said_once() -> None:
-    """Nothing is parked; it is probed until it works, and then everything goes on by itself."""
+    """Nothing is dead-lettered; it is probed until it works, and then everything goes on by itself."""
     meter = Process()
     meter.billing.faults = [Fault("status", status=401)] * 5
     meter.produce(*"abcdef")
