@@ -37,6 +37,7 @@ from meter.pipeline.buffer import BatchLimits
 from meter.pipeline.machine import Machine
 from meter.rebalance import GroupOptions
 from meter.settings import Settings
+from meter.settings.options import ASSIGNMENT_SECONDS
 from meter.standing import Standing
 from meter.supervisor import Supervisor
 from meter.watchdog import watched
@@ -177,6 +178,7 @@ class Daemon:
             window_seconds=settings.dedupe.window_seconds,
             window_max_ids=settings.dedupe.max_ids,
             hand_over_seconds=settings.revocation_deadline_seconds,
+            assignment_seconds=ASSIGNMENT_SECONDS,
             take_over_seconds=settings.take_over_seconds,
             stalled_after_seconds=settings.run.stuck_after_seconds / 3,  # leaves as long for what is to help
             ends_every_seconds=health.ends_every_seconds(settings.run.stuck_after_seconds),

@@ -4,7 +4,7 @@ The adapters (`meter.kafka`, `meter.billing`) and the fakes of the tests fit the
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,7 +66,7 @@ class ReceiptLog(Protocol):
     async def write(self, partition: int, value: bytes) -> int:
         """The offset at which the broker acknowledged it. Raises Unavailable, RecordTooLarge."""
 
-    def read(self, partition: int, start: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
+    def read(self, partition: int, start: int) -> AsyncGenerator[Sequence[tuple[int, bytes]], None]:
         """Chunks of (offset, value) from `start` to the end as of the call. Raises Unavailable."""
 
     async def offset_at(self, partition: int, wall_seconds: float) -> int: ...

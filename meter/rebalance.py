@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ from meter.pipeline.start import (
 
 log = structlog.stdlib.get_logger(__name__)
 
+FILLS_AT_ONCE = 4
+"""Windows read at the same time: each reader has a client of its own, which fetches up to 4 MB ahead."""
 RETRY_SECONDS = 0.5
 POLL_SECONDS = 0.02
 REMEMBERED_AT_A_TIME = 2000
@@ -48,6 +51,9 @@ class GroupOptions:
     window_max_ids: int
     hand_over_seconds: float
     """How long a revocation waits for what is under way; less than the group's rebalance timeout."""
+    assignment_seconds: float = 12.0
+    """How long taking over may last: a commit of ours made after another rebalance had begun would still be accepted,
+    and the lease that it gives must end before that rebalance does."""
     take_over_seconds: float = 0.0
     """How long an earlier owner that gave nothing back may still be sending; 0 where the group sees to that."""
     stalled_after_seconds: float = 30.0
@@ -76,6 +82,7 @@ class RebalanceListener:
         self._options = options
         self._spawn = spawn
         self._changed = changed
+        self._room_to_fill = asyncio.Semaphore(FILLS_AT_ONCE)
         self._fills: list[asyncio.Task[None]] = []
         self._giving_back = asyncio.Lock()
         self._has_ended = False
@@ -90,12 +97,12 @@ class RebalanceListener:
         """Nothing new is sent; what is under way may end, is committed, and the rest is released."""
         self.joined = False
         async with self._giving_back:  # by the group's wish and by our own at the same time
-            await self._stop_filling()
             if not self._machine.assignment.partitions():
+                await self._stop_filling()
                 return
             self._machine.hand_over()
             self._changed()
-            await self.quiet(self._options.hand_over_seconds)
+            await asyncio.gather(self._stop_filling(), self.quiet(self._options.hand_over_seconds))
             await self._commit_last()
             self._machine.revoked(self._clock.now())
             self._changed()
@@ -106,7 +113,12 @@ class RebalanceListener:
         if not partitions:
             self.joined = self.was_joined = True
             return
-        started, starts, choice, wait_seconds = await self._commit_starts(partitions)
+        try:
+            async with asyncio.timeout(self._options.assignment_seconds):
+                started, starts, choice, wait_seconds = await self._commit_starts(partitions)
+        except TimeoutError:
+            limit = f"{self._options.assignment_seconds:g} s"
+            raise Unavailable(f"partitions could not be taken over within {limit}: Kafka answers too slowly") from None
         if self._has_ended:
             return
         for partition, start in starts.items():
@@ -233,7 +245,8 @@ class RebalanceListener:
         """Remembers the tail of the partition's receipts; then its records may come."""
         while True:
             try:
-                tail = await self._read_tail(partition)
+                async with self._room_to_fill:
+                    tail = await self._read_tail(partition)
                 break
             except Unavailable as error:
                 if partition not in self.filling_waits:
@@ -262,19 +275,20 @@ class RebalanceListener:
         by_count = await self._receipts.end(partition) - self._options.window_max_ids  # a receipt names at least one id
         count = newer = since_turn = 0
         start = self._machine.assignment.fill_from(partition, max(by_time, by_count, 0))
-        async for chunk in self._receipts.read(partition, start):
-            for offset, value in chunk:
-                found = receipts.decode(value)
-                if found is not None:
-                    self._machine.remember(partition, offset, found)
-                    count += 1
-                    since_turn += len(found.keys) + RECEIPT_COSTS_IDS
-                elif receipts.newer_version(value) is not None:
-                    newer += 1
-                if since_turn >= REMEMBERED_AT_A_TIME:
-                    since_turn = 0
-                    await asyncio.sleep(0)
-            await asyncio.sleep(0)
+        async with aclosing(self._receipts.read(partition, start)) as chunks:
+            async for chunk in chunks:
+                for offset, value in chunk:
+                    found = receipts.decode(value)
+                    if found is not None:
+                        self._machine.remember(partition, offset, found)
+                        count += 1
+                        since_turn += len(found.keys) + RECEIPT_COSTS_IDS
+                    elif receipts.newer_version(value) is not None:
+                        newer += 1
+                    if since_turn >= REMEMBERED_AT_A_TIME:
+                        since_turn = 0
+                        await asyncio.sleep(0)
+                await asyncio.sleep(0)
         return _Tail(count, newer)
 
     async def _stop_filling(self) -> None:

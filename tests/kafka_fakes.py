@@ -8,7 +8,7 @@ operations, `cluster.down` is a cluster that nobody reaches, `FakeGroup.evict` i
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 
@@ -398,7 +398,7 @@ class FakeReceipts:
         async with self._cluster.faults.around("receipts.write"):
             return self._cluster.produce(self._topic, value, partition=partition)
 
-    async def read(self, partition: int, start: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
+    async def read(self, partition: int, start: int) -> AsyncGenerator[Sequence[tuple[int, bytes]], None]:
         async with self._cluster.faults.around("receipts.read"):
             log = self._cluster.log(self._topic, partition)
             chunk = [(record.offset, record.value or b"") for record in log.after(start, len(log.records))]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from meter.edges import BillingApi, Ports
@@ -96,10 +96,20 @@ class WatchedReceipts(FakeReceipts):
     def __init__(self, cluster: FakeCluster, topic: str) -> None:
         super().__init__(cluster, topic)
         self.read_from: list[tuple[int, int]] = []
+        self.open = 0
+        self.most_open = 0
 
-    def read(self, partition: int, start: int) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
+    async def read(self, partition: int, start: int) -> AsyncGenerator[Sequence[tuple[int, bytes]], None]:
         self.read_from.append((partition, start))
-        return super().read(partition, start)
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            async for chunk in super().read(partition, start):
+                yield chunk
+        finally:
+            for _ in range(100):  # a client, too, does not close at once
+                await asyncio.sleep(0)
+            self.open -= 1
 
 
 class Process(World):
@@ -116,6 +126,7 @@ class Process(World):
         membership = {
             "start_from": "earliest",
             "hand_over_seconds": 12.0,
+            "assignment_seconds": 12.0,
             "ends_every_seconds": 0.02,
             "take_over_seconds": SESSION_SECONDS if self._instance_id is not None else 0.0,
         }

@@ -4,7 +4,7 @@ Receipts are written at least once: a write whose outcome is unknown is given ag
 offset.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
@@ -50,7 +50,7 @@ class KafkaReceipts:
         self._highest[partition] = max(offset, self._highest.get(partition, 0))
         return offset if offset >= 0 else self._highest[partition]
 
-    async def read(self, partition: int, start: int) -> AsyncIterator[Chunk]:
+    async def read(self, partition: int, start: int) -> AsyncGenerator[Chunk, None]:
         """All receipts from `start` (or the log's beginning) to the end as of now, in chunks of (offset, value).
 
         Raises `Unavailable`; what was yielded before is good. Close the iterator when leaving it early.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from meter.settings.options import LEASE_MARGIN_SECONDS, Settings
+from meter.settings.options import LEASE_MARGIN_SECONDS, LEAST_LEASE_SECONDS, TOPIC_LENGTH, Settings
 
 MISSING_KEY = (
     "billing.secret_key is missing: set SOLVAPAY_SECRET_KEY, or name a file that holds it in SOLVAPAY_SECRET_KEY_FILE, "
@@ -62,16 +62,26 @@ def _topics(settings: Settings) -> Iterator[Fault]:
             if getattr(kafka, name) == getattr(kafka, earlier):
                 about = (f"kafka.{earlier}", f"kafka.{name}")
                 yield Fault(about, f"kafka.{earlier} and kafka.{name} are the same topic: they must differ")
+    for name in names[1:]:
+        length = len(getattr(kafka, name))
+        if length > TOPIC_LENGTH:  # derived: one that was given has been refused already
+            yield Fault(
+                (f"kafka.{name}", "kafka.topic"),
+                f"kafka.{name} would have {length} characters, and Kafka takes {TOPIC_LENGTH}: "
+                f"choose a shorter kafka.topic, or set kafka.{name}",
+            )
 
 
 def _lease(settings: Settings) -> Iterator[Fault]:
     session, timeout = settings.kafka.session_timeout_seconds, settings.billing.timeout_seconds
-    if settings.lease_seconds <= 0:
+    if settings.lease_seconds < LEAST_LEASE_SECONDS:
+        least = timeout + LEASE_MARGIN_SECONDS + LEAST_LEASE_SECONDS
         yield Fault(
             ("kafka.session_timeout_seconds", "billing.timeout_seconds"),
             f"kafka.session_timeout_seconds {session:g} is too short for billing.timeout_seconds {timeout:g}: a "
-            "request must end while meter is surely a member of the group, so the session must be longer than "
-            f"{timeout + LEASE_MARGIN_SECONDS:g} seconds (request and a margin of {LEASE_MARGIN_SECONDS:g})",
+            "request must end while meter is surely a member of the group, so the session must be "
+            f"at least {least:g} seconds (a request, a margin of {LEASE_MARGIN_SECONDS:g}, "
+            f"and {LEAST_LEASE_SECONDS:g} to send in)",
         )
 
 

@@ -24,8 +24,21 @@ from pydantic import (
 LEASE_MARGIN_SECONDS = 2.0
 """Room for a slow loop and for clocks that drift, taken off every lease."""
 
+LEAST_LEASE_SECONDS = 1.0
+"""A lease is renewed every 0.8 s, and a commit takes a moment: with a shorter one meter hardly ever may send."""
+
 UNKNOWN_OUTCOME_WAIT_SECONDS = 2.0
 """After an unknown outcome the provider may still be inserting for this long."""
+
+ASSIGNMENT_SECONDS = 12.0
+"""Taking partitions over must be done by then: a rebalance that has begun meanwhile is noticed only afterwards."""
+
+REBALANCE_ROOM_SECONDS = 16.0
+"""What a rebalance takes beside the revocation, in either of two ways: what is being taken over at its beginning, a
+heartbeat (3 s) and a moment; or a heartbeat, windows that stop filling (6 s) and the last commit (5 s)."""
+
+TOPIC_LENGTH = 249
+"""Kafka's own limit."""
 
 
 def _not_a_bool(value: object) -> object:
@@ -268,7 +281,7 @@ class Settings(_Section):
     @property
     def rebalance_timeout_seconds(self) -> float:
         """Longer than a revocation and no shorter than the session, so that nobody is thrown out while finishing."""
-        return max(self.kafka.session_timeout_seconds, self.revocation_deadline_seconds + 10.0)
+        return max(self.kafka.session_timeout_seconds, self.revocation_deadline_seconds + REBALANCE_ROOM_SECONDS)
 
 
 SECRETS = frozenset({"kafka.sasl_password", "billing.secret_key", "http.token"})

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from meter.errors import NoStartingPoint, Replaced
 from meter.pipeline.receipt import Receipt, encode
 from meter.pipeline.start import Choice, CommitNote, Committed, decode_note, encode_note
-from meter.rebalance import RebalanceListener
+from meter.rebalance import FILLS_AT_ONCE, RebalanceListener
 from tests.builders import OWNER
 from tests.records import as_json
 from tests.shell import RECEIPTS, SESSION_SECONDS, TOPIC, Process, World
@@ -165,15 +165,20 @@ def listener_of(meter: Process) -> RebalanceListener:
     return meter.standing.worker.listener
 
 
-async def test_the_loop_turns_while_receipts_are_read() -> None:
-    """Their ids are remembered in steps of a millisecond or two, however many receipts came from Kafka at once."""
-    meter = Process(partitions=1, window_max_ids=100_000)
-    for first in range(0, 50_000, 1000):
+def receipted_before(meter: Process, ids: int) -> None:
+    """Receipts of a thousand ids each, in partition 0."""
+    for first in range(0, ids, 1000):
         keys = [f"k{number}" for number in range(first, first + 1000)]
         offsets = list(range(first, first + 1000))
         at = meter.clock.now().wall_seconds
         receipt = Receipt(1, *OWNER, 0, "b", at, offsets, keys, "a" * 1000, [""] * 1000, [0] * 1000)
         meter.cluster.produce(RECEIPTS, encode(receipt), partition=0)
+
+
+async def test_the_loop_turns_while_receipts_are_read() -> None:
+    """Their ids are remembered in steps of a millisecond or two, however many receipts came from Kafka at once."""
+    meter = Process(partitions=1, window_max_ids=100_000)
+    receipted_before(meter, 50_000)
     seen = [0]
     async with meter.running():
         while seen[-1] < 50_000:
@@ -198,6 +203,39 @@ async def test_no_record_comes_before_the_window_is_filled() -> None:
             await meter.ended()
             assert meter.standing.reasons() == []
     assert [line["event"] for line in lines].count("window.waits") == 2  # one for each partition
+    assert meter.events == {"consumed": 1, "accepted": 1}
+
+
+async def test_only_a_few_windows_are_read_at_a_time() -> None:
+    """Each reader has a client of its own, which fetches ahead: memory is bounded however many partitions there are."""
+    meter = Process(partitions=3 * FILLS_AT_ONCE)
+    async with meter.running():
+        await meter.joined()
+        await meter.until(lambda: not meter.machine.assignment.unfilled(), "all are filled")
+        assert meter.receipt_log.most_open == FILLS_AT_ONCE
+
+
+async def test_a_window_that_stops_filling_leaves_no_reader_open() -> None:
+    """Wherever it stands in what has been read: a reader is a connection to Kafka."""
+    meter = Process(partitions=1, window_max_ids=100_000)
+    receipted_before(meter, 50_000)
+    async with meter.running():
+        while not len(meter.machine.window):  # noqa: ASYNC110  # turn by turn: it is to be stopped in the middle
+            await asyncio.sleep(0)
+        listener = listener_of(meter)
+        await listener.on_revoked(frozenset({0}))
+        assert meter.receipt_log.open == 0
+
+
+async def test_taking_over_has_one_deadline() -> None:
+    """A commit at its end would give a lease that outlives a rebalance which began at its beginning."""
+    meter = Process(assignment_seconds=0.05)
+    meter.cluster.faults.hang("bounds")
+    async with meter.running():
+        await meter.until(lambda: "could not be taken over" in (meter.standing.kafka_trouble or ""), "it is given up")
+        await meter.joined()
+        meter.produce("a")
+        await meter.ended()
     assert meter.events == {"consumed": 1, "accepted": 1}
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from meter.errors import BadConfiguration
+from meter.kafka.connection import CLOSE_SECONDS
+from meter.kafka.consumer import COMMIT_SECONDS, MAX_HEARTBEAT_SECONDS
+from meter.pipeline.lease import KEEPALIVE_SECONDS
 from meter.settings import BatchSettings, KafkaSettings, Settings, load
-from meter.settings.options import SECRETS, every_option, secret_values
+from meter.settings.options import ASSIGNMENT_SECONDS, SECRETS, every_option, secret_values
 from meter.settings.sources import variable_name
 
 BAD_CONFIGS = sorted((Path(__file__).parent / "bad_configs").glob("*.toml"))
@@ -208,8 +211,12 @@ def test_every_option_can_be_set_by_a_variable() -> None:
 
 
 def test_the_deadlines_fit_into_each_other() -> None:
-    """Request + 2 s < revocation < rebalance, session <= rebalance, and a lease that is positive, at the extremes."""
-    for session, timeout in ((30, 10), (6, 3.5), (1800, 1790), (45, 0.1)):
+    """Request + 2 s < revocation < rebalance, session <= rebalance, and a lease that can be used, at the extremes.
+
+    A rebalance has time for all that a member does before it joins again, in order, and for one that begins just when
+    an assignment is being taken over.
+    """
+    for session, timeout in ((30, 10), (6, 3), (1800, 1790), (45, 0.1), (13, 10), (24, 20)):
         environ = {
             "METER_KAFKA__SESSION_TIMEOUT_SECONDS": str(session),
             "METER_BILLING__TIMEOUT_SECONDS": str(timeout),
@@ -217,7 +224,32 @@ def test_the_deadlines_fit_into_each_other() -> None:
         settings = load(None, environ)
         assert timeout + 2 < settings.revocation_deadline_seconds < settings.rebalance_timeout_seconds
         assert settings.rebalance_timeout_seconds >= session
-        assert settings.lease_seconds > 0
+        assert settings.lease_seconds > KEEPALIVE_SECONDS
+        noticed = min(session / 10, MAX_HEARTBEAT_SECONDS)
+        windows_stop = CLOSE_SECONDS + 1
+        revoked = max(windows_stop, settings.revocation_deadline_seconds) + COMMIT_SECONDS
+        assert noticed + revoked < settings.rebalance_timeout_seconds
+        taken_over = ASSIGNMENT_SECONDS + noticed + settings.revocation_deadline_seconds
+        assert taken_over < settings.rebalance_timeout_seconds
+
+
+def test_a_lease_that_could_hardly_be_used_is_refused() -> None:
+    """It is renewed every 0.8 s: with 0.1 s of it meter would send for an eighth of the time, or never."""
+    environ = {"METER_KAFKA__SESSION_TIMEOUT_SECONDS": "12.1", "METER_BILLING__TIMEOUT_SECONDS": "10"}
+    [fault] = faults(None, environ)
+    assert "at least 13 seconds" in fault
+
+
+@pytest.mark.parametrize(("length", "too_long"), [(237, ["dead_letter"]), (249, ["dead_letter", "receipts"])])
+def test_topics_whose_names_are_derived_are_not_too_long_for_kafka(length: int, too_long: list[str]) -> None:
+    """Said at start, and not by a broker at the first write."""
+    topic = {"METER_KAFKA__TOPIC": "t" * length}
+    found = faults(None, topic)
+    assert [fault.split("_topic would have ")[0] for fault in found] == [f"kafka.{name}" for name in too_long]
+    assert all("Kafka takes 249: choose a shorter METER_KAFKA__TOPIC, or set kafka." in fault for fault in found)
+    given = {f"METER_KAFKA__{name.upper()}_TOPIC": name for name in too_long}
+    assert load(None, {**topic, **given}).kafka.topic == "t" * length
+    assert len(load(None, {"METER_KAFKA__TOPIC": "t" * 236}).kafka.dead_letter_topic) == 249
 
 
 def test_the_example_file_holds_every_option_with_its_default(tmp_path: Path) -> None:
