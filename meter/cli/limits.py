@@ -16,7 +16,7 @@ SOURCES = {
     "fresh": "asked the provider just now",
     "cached": "from the cache",
     "stale": "from the cache, because the provider is away",
-    "policy": "by policy, because there is neither provider nor snapshot",
+    "policy": "limits.on_unavailable decides, because there is neither provider nor snapshot",
 }
 
 
@@ -38,16 +38,20 @@ def described(customer: str, product: str, answer: Mapping[str, Any], now: datet
     """The answer in words: the verdict, what it is made of, and how old it is."""
     about: Mapping[str, Any] = answer.get("meter") or {}
     allowed = answer.get("withinLimits")
-    remaining = answer.get("remaining")
     verdict = "may go on" if allowed else "must stop"
-    left = "unlimited" if remaining == UNLIMITED else f"{remaining} left"
-    lines = [f"{customer} {verdict} with {product}: {left}"]
+    source = str(about.get("source", "unknown"))
+    lines = [f"{customer} {verdict} with {product}: {_left(answer.get('remaining'), source)}"]
     provider, pending = about.get("providerRemaining"), about.get("pendingUnits")
     if provider is not None:
         lines.append(f"  provider says {provider}, minus {pending or 0} that it has not seen yet")
-    source = str(about.get("source", "unknown"))
     lines.append(f"  {source}: {SOURCES.get(source, 'source not known')}{_age(about.get('asOf'), now)}")
     return lines
+
+
+def _left(remaining: object, source: str) -> str:
+    if source == "policy":  # its 0 says only that nothing is promised
+        return "how much is left is unknown"
+    return "unlimited" if remaining == UNLIMITED else f"{remaining} left"
 
 
 def _age(as_of: object, now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meter.cli.configuration import ConfigOption, JsonOption, read_settings
-from meter.errors import CommandFailed
+from meter.errors import CommandFailed, UserMistake
 
 if TYPE_CHECKING:  # rich and httpx are loaded when the command runs
     from rich.console import Console, RenderableType
@@ -32,6 +32,8 @@ def status(
     from meter.cli.running import Daemon
     from meter.cli.status_page import page
 
+    if as_json and watch:
+        raise UserMistake("--json answers once: leave out --watch, or --json")
     console = Console(highlight=False)
     with Daemon(read_settings(config).http) as daemon:
         if as_json:

@@ -97,6 +97,7 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (["send"], "Missing argument 'FILE|-'. (try: meter send --help)"),
         (["run", "--config", "nowhere.toml"], "nowhere.toml cannot be read: no such file or directory"),
         (["send", "nowhere.jsonl"], "nowhere.jsonl cannot be read: no such file or directory"),
+        (["status", "--json", "--watch"], "--json answers once: leave out --watch, or --json"),
         (["send", "-", "--name", ""], "--name is empty"),
         (["dead-letters", "show", "99"], "'99' is not a valid ORIGIN: use topic:partition:offset"),
         (["send", "-", "--topic", "a b"], "--topic 'a b' is not a topic name"),

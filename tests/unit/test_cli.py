@@ -42,8 +42,8 @@ def test_unlimited_and_policy_answers_are_named_as_such() -> None:
     policy = described("c", "p", {"withinLimits": False, "remaining": 0, "meter": {"source": "policy"}}, now)
     assert unlimited[0] == "c may go on with p: unlimited"
     assert policy == [
-        "c must stop with p: 0 left",
-        "  policy: by policy, because there is neither provider nor snapshot",
+        "c must stop with p: how much is left is unknown",
+        "  policy: limits.on_unavailable decides, because there is neither provider nor snapshot",
     ]
 
 
