@@ -32,7 +32,7 @@ from tests.builders import NOBODY_PARKS
 from tests.chaos.variants import VARIANTS
 from tests.doc_tables import DOCUMENTS, README, ROOT, blocks, table
 from tests.records import ORIGIN, FakeRecord, usage
-from tests.replicas import every_readiness_reason
+from tests.replicas import Replica, every_readiness_reason
 from tests.simulation.simulate import GAMES
 
 EVENTS, OPERATIONS, DELIVERY = (ROOT / "docs" / name for name in ("events.md", "operations.md", "delivery.md"))
@@ -212,6 +212,26 @@ def test_every_configuration_in_a_document_is_accepted(document: Path, tmp_path:
         file = tmp_path / "meter.toml"
         file.write_text(block, encoding="utf-8")
         load(file, secrets, needs_secret_key=True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_name_in_a_document_is_known(document: Path) -> None:
+    """What looks like an option, a metric or an event of the log between backquotes is one."""
+    told = names(re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL))
+    options = {name.strip("`") for name, *_ in doc_tables.options()}
+    sections = {name.partition(".")[0] for name in options}
+    shown = [name for name in told if re.fullmatch(rf"({'|'.join(sections)})\.[a-z_]+", name)]
+    assert set(shown) <= options | log_events() | {f"billing.{key}" for key in Replica().standing.status()["billing"]}
+    metrics = {name.strip("`").partition("{")[0] for name, *_ in doc_tables.metrics()}
+    assert {name.partition("{")[0] for name in told if re.fullmatch(r"meter_[a-z_]+(\{[a-z,]+\})?", name)} <= metrics
+    dotted = {name for name in told if re.fullmatch(r"(event|window|log|topic|group|partitions|commit)\.[a-z_]+", name)}
+    assert dotted <= options | log_events()
+
+
+def log_events() -> set[str]:
+    """The names of everything that the daemon writes to its log."""
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "meter").rglob("*.py")]
+    return {name for source in sources for name in re.findall(r'log\.\w+\(\s*"([a-z_.]+)"', source)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
