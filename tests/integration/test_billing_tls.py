@@ -15,7 +15,7 @@ from meter.pipeline.outcome import Accepted, NotSent, TryAgain
 from tests.integration.recording_server import accepted
 from tests.waiting import eventually
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 60.0
 LARGE = [b'{"customerRef":"%s"}' % (b"x" * 1000)] * 900
 HUGE = [b'{"customerRef":"%s"}' % (b"x" * 1_000_000)] * 24
 

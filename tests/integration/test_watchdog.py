@@ -56,7 +56,7 @@ async def test_a_process_that_is_stuck_for_an_unknown_cause_says_so_and_ends(
         await eventually(unhealthy, 3 * STUCK_AFTER_SECONDS, "/healthz fails")  # how soon: tests/unit/test_standing.py
         assert f"stuck: 0 events are held and {FEW} records wait at the broker" in await meter.says("stuck")
 
-        assert await meter.program.end(LOOKS_SECONDS + 5) == 1
+        assert await meter.program.end(LOOKS_SECONDS + 30) == 1
         why = "watchdog: nothing moves, nobody knows why, and /healthz has said so for some time; the process ends"
         assert why in meter.program.log
         assert "the client is recreated" in meter.program.log  # it had tried that before
