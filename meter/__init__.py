@@ -27,7 +27,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   outcome.py             what the provider's answer means
   refusals.py            whether a refusal is the event's own fault
   queue.py               batches that wait to be sent again
-  probing.py             which event tests whether the provider has recovered
+  turns.py               which of them is sent next, and which event probes
   verdicts.py            what happens to an event on the way
   parking.py             what an operator wants parked
   dispatch.py            the way to the provider and back

@@ -1,7 +1,8 @@
-"""How many requests may be in flight: as many as the provider bears, one at a time while it is not well.
+"""How many requests may be in flight, and how large: as the provider bears, one at a time while it is not well.
 
 The number adapts as TCP does: every accepted request adds a little, every sign of too much (a failure, an answer
-that took far longer than usual) takes half away, once for all requests that were under way together.
+that took far longer than usual) takes half away, once for all requests that were under way together. The size of a
+body adapts likewise, by what is refused as too large.
 
 Nothing is sent before `opens_at`. A provider that fails gets single requests until one succeeds; one that
 refuses us altogether (key, address, or most events) gets single probes, and the reason stands in the status.
@@ -13,6 +14,9 @@ from meter.pipeline.retry import Chance, backoff_seconds, retry_seconds
 
 MASS_REFUSAL = "mass_refusal"
 PROBE_LIMIT_SECONDS = 10.0
+MIN_BODY_BYTES = 2_000
+"""Below this bodies shrink no further: it would be one event, or the provider's mistake."""
+BODY_GROWTH = 1.05
 SLOW_SECONDS = 0.5
 """An answer within this is never too slow, however quick the ones before it: batches differ in size."""
 SLOW_RATIO = 2.0
@@ -25,8 +29,10 @@ BillingState = Literal["ok", "retrying", "paused"]
 class Gate:
     """The provider as we have come to know it."""
 
-    def __init__(self, max_in_flight: int, chance: Chance) -> None:
+    def __init__(self, max_in_flight: int, max_body_bytes: int, chance: Chance) -> None:
         self._max_in_flight = max_in_flight
+        self._max_body_bytes = max_body_bytes
+        self._bearable_bytes = float(max_body_bytes)
         self._chance = chance
         self.failures = 0
         """One after the other, since it was last known to be well."""
@@ -50,6 +56,14 @@ class Gate:
         """How many requests may be in flight."""
         return 1 if self.failures else int(self._bearable)
 
+    def max_body_bytes(self) -> int:
+        """How large a new body may be."""
+        return int(self._bearable_bytes)
+
+    def too_large(self, body_bytes: int) -> None:
+        """A body of this size was refused as too large."""
+        self._bearable_bytes = max(MIN_BODY_BYTES, min(self._bearable_bytes, body_bytes / 2))
+
     def accepted(self, started_at: float, steady_seconds: float) -> bool:
         """The events of a request were accepted; True if whatever it was is over.
 
@@ -59,6 +73,7 @@ class Gate:
         is_well = started_at >= self._failed_at or self.paused == MASS_REFUSAL
         if is_well:
             self._recover()
+        self._bearable_bytes = min(self._max_body_bytes, self._bearable_bytes * BODY_GROWTH)
         took_seconds = steady_seconds - started_at
         usual = self._usual_seconds or took_seconds
         self._usual_seconds = usual + USUAL_WEIGHT * (took_seconds - usual)

@@ -15,21 +15,14 @@ from meter.pipeline.holding import Holding
 from meter.pipeline.now import Now
 from meter.pipeline.outcome import Accepted, NotSent, Outcome, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
 from meter.pipeline.parking import Leaving, Places, Selection, Wishes
-from meter.pipeline.probing import take_unlike
 from meter.pipeline.queue import BatchQueue
 from meter.pipeline.refusals import Reason, Refusals
 from meter.pipeline.retry import UNKNOWN_OUTCOME_PAUSE_SECONDS, Chance, retry_seconds
+from meter.pipeline.turns import Turns
 from meter.pipeline.verdicts import DeadLettered, Verdicts, take_expired
 
-MIN_BODY_BYTES = 2_000
-"""Below this a learned body limit stops shrinking: it would be one event or the provider's mistake."""
-BODY_LIMIT_GROWTH = 1.05
 POISON_FAILURES = 5
 """A batch that fails so often while others succeed has an event in it that no provider will ever answer for."""
-LONE_PROBES_AFTER_FAILURES = 5
-"""Failures in a row after which single events probe: each batch may have an event in it on which the provider fails."""
-LONE_PROBES = 32
-"""So many events at most are taken out of their batches for that: an outage may be long."""
 
 
 class Dispatch:
@@ -47,17 +40,14 @@ class Dispatch:
     ) -> None:
         self.gate = gate
         self.refusals = refusals
-        self.batches_by_trigger: dict[str, int] = {}
         self._buffer = Buffer(limits)
-        self._max_bytes = limits.max_bytes
-        self._body_limit = float(limits.max_bytes)
         self._live = live
         self._chance = chance
         self._name = name
         self._made = 0
         self._queue = BatchQueue(live, self._new_name)
         self._in_flight: dict[str, Batch] = {}
-        self._turn = 0
+        self._turns = Turns(self._buffer, self._queue, refusals, gate, self._new_name)
         self._wishes = Wishes(Places(self._buffer, self._queue, self._in_flight, refusals, holding))
         self._verdicts = Verdicts()
 
@@ -107,10 +97,15 @@ class Dispatch:
 
     # What goes out
 
+    @property
+    def batches_by_trigger(self) -> dict[str, int]:
+        """How many were made, by what made them due."""
+        return self._turns.batches_by_trigger
+
     def next_batch(self, now: Now, *, draining: bool) -> Batch | None:
         """The batch to send now, or None; it is in flight from here until `answered`."""
         while len(self._in_flight) < self.gate.limit() and now.steady_seconds >= self.gate.opens_at:
-            batch = self._choose(now, draining=draining)
+            batch = self._turns.take(now, draining=draining)
             if batch is None:
                 return None
             self._verdicts.dead_lettered.extend(self._wishes.take(batch, now.steady_seconds))
@@ -154,75 +149,21 @@ class Dispatch:
         """When there is something to send again, in steady seconds."""
         if len(self._in_flight) >= self.gate.limit():
             return float("inf")  # the next answer says more
-        sendable = min(self._queue.next_due(), self._buffer.next_due(), self.refusals.next_due())
-        if self.refusals.in_doubt and (self.refusals or len(self._buffer)):
-            sendable = self.gate.opens_at  # anything may be a probe
-        return max(sendable, self.gate.opens_at)
+        return max(self._turns.next_due(), self.gate.opens_at)
 
     def next_verdict_at(self) -> float:
         """When `verdicts` knows more by itself: no earlier try can insert a released event, or somebody may leave."""
         return min(self._wishes.next_due(), self._queue.next_freed_at())
 
-    # Choosing
-
-    def _choose(self, now: Now, *, draining: bool) -> Batch | None:
-        if self.refusals.in_doubt:
-            return self._probe(now)
-        if self.gate.failures >= LONE_PROBES_AFTER_FAILURES:
-            return self._probe_alone(now) or self._pick(now, draining=draining)
-        return self._pick(now, draining=draining)
-
-    def _pick(self, now: Now, *, draining: bool) -> Batch | None:
-        """Batches to be tried again, new ones and refused events take turns, so that none starves the others."""
-        self._turn += 1
-        sources = (self._queued, self._fresh, self._refused_again)
-        for step in range(len(sources)):
-            batch = sources[(self._turn + step) % len(sources)](now, draining)
-            if batch is not None:
-                return batch
-        return None
-
-    def _refused_again(self, now: Now, draining: bool) -> Batch | None:
-        return self.refusals.take_due(now.steady_seconds)
-
-    def _queued(self, now: Now, draining: bool) -> Batch | None:
-        return self._queue.take(now.steady_seconds)
-
-    def _fresh(self, now: Now, draining: bool) -> Batch | None:
-        trigger = self._buffer.due(now.steady_seconds, draining=draining)
-        if trigger is None:
-            return None
-        self.batches_by_trigger[trigger] = self.batches_by_trigger.get(trigger, 0) + 1
-        return Batch(self._new_name(), self._buffer.take(int(self._body_limit)), trigger)
-
     def _new_name(self) -> str:
         self._made += 1
         return f"{self._name}-{self._made}"
-
-    def _probe(self, now: Now) -> Batch | None:
-        """A single event: refused ones and others take turns, so that the customers differ."""
-        self._turn += 1
-        refused = self.refusals.take_probe() if self._turn % 2 else None
-        if refused is not None:
-            return refused
-        known = [refusal.event for refusal in self.refusals.waiting()]
-        other = take_unlike(known, self._queue, self._buffer, self._new_name, now.steady_seconds)
-        return other or self.refusals.take_probe()
-
-    def _probe_alone(self, now: Now) -> Batch | None:
-        """A single event of the batch whose turn it is; all of it once there are enough of them."""
-        batch = self._queue.take(now.steady_seconds)
-        if batch is None or len(batch.events) == 1 or self._queue.count_single() >= LONE_PROBES:
-            return batch
-        self._queue.put(batch.part(self._new_name(), batch.events[1:]), now.steady_seconds)
-        return self._alone(batch, 0)
 
     # Judging
 
     def _accepted(self, batch: Batch, outcome: Accepted, now: Now) -> None:
         is_well = self.gate.accepted(batch.started_at, now.steady_seconds)
         self.refusals.accepted(batch.events, batch.started_at)
-        self._body_limit = min(self._max_bytes, self._body_limit * BODY_LIMIT_GROWTH)
         self._verdicts.accepted.append((batch, outcome))
         if self.refusals.in_doubt and is_well:
             self._try_again(self.refusals.take_all(), now.steady_seconds)
@@ -276,7 +217,7 @@ class Dispatch:
     def _too_large(self, batch: Batch, steady_seconds: float) -> None:
         """A single event is treated as any refused one: somebody on the way may have become too narrow for all."""
         if len(batch.events) > 1:
-            self._body_limit = max(MIN_BODY_BYTES, min(self._body_limit, batch.body_bytes() / 2))
+            self.gate.too_large(batch.body_bytes())
             self._queue.put_halves(batch, steady_seconds)
         else:
             detail = f"{batch.body_bytes()} bytes is too large"

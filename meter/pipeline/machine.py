@@ -33,7 +33,7 @@ class Machine:
         self.counts = Counts()
         self.usage = PendingUsage()
         self.window = Window(options.window_max_ids, options.window_seconds)
-        self.gate = Gate(options.max_in_flight, chance)
+        self.gate = Gate(options.max_in_flight, options.batch.max_bytes, chance)
         self.assignment = Assignment(options.max_held_events, options.max_held_bytes)
         self.commits = Commits(options.lease_seconds)
         self._options = options

@@ -225,8 +225,8 @@ MUTATIONS = (
     _one(
         "a wake-up is due already",
         "dispatch.py",
-        "return max(sendable, self.gate.opens_at)",
-        "return sendable",
+        "return max(self._turns.next_due(), self.gate.opens_at)",
+        "return self._turns.next_due()",
     ),
     _one(
         "an unacknowledged receipt does not count in the note",

@@ -5,7 +5,7 @@ from tests.builders import Most
 
 
 def gate() -> Gate:
-    return Gate(4, Most())
+    return Gate(4, 900_000, Most())
 
 
 def test_a_provider_that_is_well_gets_everything() -> None:

@@ -3,8 +3,8 @@
 import math
 
 from meter.pipeline.buffer import BatchLimits
-from meter.pipeline.dispatch import LONE_PROBES, LONE_PROBES_AFTER_FAILURES
 from meter.pipeline.outcome import NotSent, Refusal, Refused, Rejected, TooLarge, TryAgain, UnknownCustomer
+from meter.pipeline.turns import LONE_PROBES, LONE_PROBES_AFTER_FAILURES
 from tests.builders import BUSY, REJECTED, TIMEOUT, Driver, Least, accepted, keys, record, records
 
 
