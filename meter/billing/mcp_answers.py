@@ -152,7 +152,7 @@ def _rpc_error(status: int, headers: Mapping[str, str], problem: object) -> Answ
     if 200 <= status < 300:
         if code == _UNAUTHORIZED and "unauthorized" in message.lower():
             return _error(401, message)
-        status = _NO_SUCH_ROUTE if code in _NO_SUCH_THING else _INTERNAL_ERROR
+        status = _NO_SUCH_ROUTE if isinstance(code, int) and code in _NO_SUCH_THING else _INTERNAL_ERROR
     return _below(status, message)
 
 

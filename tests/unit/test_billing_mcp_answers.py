@@ -173,6 +173,7 @@ def test_arguments_that_a_schema_refuses_are_refused_events(as_result: bool) -> 
         (200, -32602, UNKNOWN_TOOL, Refused(Refusal.WRONG_ADDRESS, f"404 {UNKNOWN_TOOL}")),
         (200, -32601, "Method not found", Refused(Refusal.WRONG_ADDRESS, "404 Method not found")),
         (200, -32603, "Oh", TryAgain("500 Oh", outcome_unknown=True)),
+        (200, ["no number"], "Oh", TryAgain("500 Oh", outcome_unknown=True)),
         (200, -32001, "Unauthorized", Refused(Refusal.UNAUTHORIZED, "401 Unauthorized")),
         (200, -32001, "Request timeout", TryAgain("500 Request timeout", outcome_unknown=True)),
         (400, -32600, "Missing session ID", Refused(Refusal.WRONG_ADDRESS, "400 Missing session ID")),
@@ -185,7 +186,7 @@ def test_arguments_that_a_schema_refuses_are_refused_events(as_result: bool) -> 
         (504, -32603, "Gateway timeout", TryAgain("504 Gateway timeout", outcome_unknown=True)),
     ],
 )
-def test_a_refusal_below_the_tools(status: int, code: int, message: str, expected: Outcome) -> None:
+def test_a_refusal_below_the_tools(status: int, code: object, message: str, expected: Outcome) -> None:
     """By its HTTP status, and where that says nothing by its code."""
     body = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}).encode()
     assert bulk(body, status) == expected
