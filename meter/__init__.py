@@ -41,6 +41,7 @@ pipeline/              what happens to an event, decided without I/O: values in,
   assignment.py          the partitions that are ours now
   counts.py              what became of the events so far
   usage.py               usage that the provider may not have counted yet
+  admission.py           which events are billed: one a key, and none again
   actions.py             what the machine answers
   machine.py             the parts together
 edges.py               what the worker needs of Kafka and of the provider

@@ -4,10 +4,12 @@ The machine awaits nothing and knows no Kafka and no HTTP. Whoever runs it tells
 its `Actions`; the rules live in the parts, here they are only composed. After every input, ask for `next`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from meter.pipeline.actions import Actions, MachineOptions
+from meter.pipeline.admission import Admission
 from meter.pipeline.assignment import Assignment, Decoded, held_bytes
+from meter.pipeline.batch import Batch
 from meter.pipeline.concurrency import Gate
 from meter.pipeline.counts import Counts
 from meter.pipeline.dedupe import Window
@@ -21,7 +23,7 @@ from meter.pipeline.parking import Leaving, Selection
 from meter.pipeline.receipt import ACCEPTED, Receipt
 from meter.pipeline.refusals import Refusals
 from meter.pipeline.retry import Chance
-from meter.pipeline.settlement import CONFLICT, DeadLetterWrite, ReceiptWrite, Settlement
+from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite, Settlement
 from meter.pipeline.start import Choice, Committed, Start
 from meter.pipeline.usage import PendingUsage
 
@@ -45,6 +47,7 @@ class Machine:
         self._settlement = Settlement(
             options.owner, options.batch.max_age_seconds, self.assignment.epochs, chance, options.name
         )
+        self._admission = Admission(self.window, self._holding, self.usage, self._dispatch, self._settlement)
         self._cluster_id = ""
         self._is_handing_over = False
         self._is_draining = False
@@ -108,7 +111,7 @@ class Machine:
         self.counts.held = 0
         self.commits.lost()
         self._holding.take_copies(lambda copy: copy.epoch in epochs)
-        self._give_up(self._settlement.release(epochs), now)
+        self._admission.give_up(self._settlement.release(epochs), now)
         self._dispatch.release(epochs, now.steady_seconds)
         self._take_verdicts(now)
 
@@ -135,7 +138,7 @@ class Machine:
                 events.append(event)
             else:
                 self._settlement.dead_letter(event, event.reason, event.detail)
-        self._admit(partition, events, now)
+        self._admission.admit(partition, events, now)
         self.counts.held = self.assignment.held()
 
     def advance(self, partition: int, position: int) -> None:
@@ -153,28 +156,6 @@ class Machine:
         self.counts.duplicate += len(recognised)
         gone = set(map(id, recognised))
         return [event for event in decoded if id(event) not in gone]
-
-    def _admit(self, partition: int, events: Sequence[UsageEvent], now: Now) -> None:
-        known = self.window.lookup([event.key for event in events])
-        copies: list[UsageEvent] = []
-        for index in sorted(known):
-            self._copy_of(known[index], events[index], copies)
-        self._settlement.duplicates(partition, copies, now.steady_seconds)
-        new = [event for index, event in enumerate(events) if index not in known] if known else events
-        self._take_turn(self._holding.claim(new), now)
-
-    def _take_turn(self, events: Sequence[UsageEvent], now: Now) -> None:
-        """These events own their keys now and are to be billed."""
-        self.usage.hold(events)
-        self._dispatch.add(events, now.steady_seconds)
-
-    def _copy_of(self, digest: int, event: UsageEvent, copies: list[UsageEvent]) -> None:
-        """A copy of an accepted event is a duplicate if it says the same, else somebody has to look at it."""
-        if event.digest == digest:
-            copies.append(event)
-        else:
-            detail = f"an event with this id but different contents was billed: {event.key}"
-            self._settlement.dead_letter(event, CONFLICT, detail, owns_key=False)
 
     # Answers
 
@@ -195,8 +176,7 @@ class Machine:
         self.counts.accepted += self._end(receipt.partition, accepted, now)
         self.counts.duplicate += self._end(receipt.partition, copies, now)
         self.counts.units_accepted += sum([event.units for event in accepted])
-        self.usage.leave(accepted, sent=True)
-        self._settle_copies(accepted, now)
+        self._admission.settle(accepted, now)
 
     def receipt_failed(self, number: int, now: Now) -> bool:
         """The broker did not take this receipt; False if nobody needs it any more, else it is tried again."""
@@ -215,7 +195,7 @@ class Machine:
             self.counts.dead_letter(write.reason)
         owner = write.owned_key()
         if owner is not None:
-            self._give_up([owner], now)
+            self._admission.give_up([owner], now)
 
     def dead_letter_failed(self, number: int, now: Now) -> bool:
         """The broker did not take this dead letter; False if nobody needs it any more, else it is tried again.
@@ -225,7 +205,7 @@ class Machine:
         given_up = self._settlement.failed(number, now.steady_seconds)
         owner = given_up.owned_key() if isinstance(given_up, DeadLetterWrite) else None
         if owner is not None:
-            self._give_up([owner], now)
+            self._admission.give_up([owner], now)
         return given_up is None
 
     def committed(self, now: Now) -> None:
@@ -276,36 +256,45 @@ class Machine:
 
     def next(self, now: Now) -> Actions:
         """What is to be done now, and when to ask again if nothing happens before."""
-        steady = now.steady_seconds
         self.window.expire(now.wall_seconds)
         self._take_verdicts(now)
+        sends = self._sends(now)
+        self._take_verdicts(now)
+        self.counts.batches = self._dispatch.batches_by_trigger
+        writes = self._settlement.due(now, at_once=self._is_handing_over or self._is_draining)
+        for write in writes.receipts:
+            self._expect(write)
+        commit = self._commit(now)
+        paused = self.assignment.paused(
+            now.steady_seconds,
+            all_of_them=self._is_draining or self._is_handing_over,
+            only_refused_held=self._holds_only_refused(),
+        )
+        return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, self._wake_at(now))
+
+    def _sends(self, now: Now) -> list[Batch]:
         sends = []
         while self.may_send(now) and not self._is_handing_over:
             batch = self._dispatch.next_batch(now, draining=self._is_draining)
             if batch is None:
                 break
             sends.append(batch)
-        self._take_verdicts(now)
-        self.counts.batches = self._dispatch.batches_by_trigger
-        writes = self._settlement.due(now, at_once=self._is_handing_over or self._is_draining)
-        for write in writes.receipts:
-            self._expect(write)
-        positions = self.assignment.positions()
-        commit_at = self.commits.due_at(positions, is_holding=self.counts.held > 0)
-        commit = None
-        if commit_at <= steady:
-            commit = self.assignment.commits(now.wall_seconds)
-            self.commits.start(commit, steady)
-            commit_at = float("inf")
-        can_send = steady < self.commits.lease_until() and not self._is_handing_over
+        return sends
+
+    def _commit(self, now: Now) -> Mapping[int, Committed] | None:
+        if self._commit_at() > now.steady_seconds:
+            return None
+        commit = self.assignment.commits(now.wall_seconds)
+        self.commits.start(commit, now.steady_seconds)
+        return commit
+
+    def _commit_at(self) -> float:
+        return self.commits.due_at(self.assignment.positions(), is_holding=self.counts.held > 0)
+
+    def _wake_at(self, now: Now) -> float:
+        can_send = now.steady_seconds < self.commits.lease_until() and not self._is_handing_over
         sendable = max(self._dispatch.next_due(), self.commits.waits_until()) if can_send else float("inf")
-        wake = min(sendable, self._settlement.next_due(), commit_at, self._dispatch.next_verdict_at())
-        paused = self.assignment.paused(
-            steady,
-            all_of_them=self._is_draining or self._is_handing_over,
-            only_refused_held=self._holds_only_refused(),
-        )
-        return Actions(sends, writes.receipts, writes.dead_letters, commit, paused, wake)
+        return min(sendable, self._settlement.next_due(), self._commit_at(), self._dispatch.next_verdict_at())
 
     def _expect(self, write: ReceiptWrite) -> None:
         """From now on this receipt may stand in its topic, acknowledged or not."""
@@ -318,7 +307,7 @@ class Machine:
             self.counts.undebited(answer.undebited.values())
         for letter in verdicts.dead_lettered:
             self._settlement.dead_letter(letter.event, letter.reason, letter.detail, owns_key=letter.owns_key)
-        self._give_up(verdicts.freed, now)
+        self._admission.give_up(verdicts.freed, now)
 
     # Ends
 
@@ -327,18 +316,3 @@ class Machine:
         ended = self.assignment.ended(partition, events, now.steady_seconds)
         self.counts.held -= ended
         return ended
-
-    def _give_up(self, events: Iterable[UsageEvent], now: Now) -> None:
-        """These events end unaccepted: their keys are free, and a waiting copy takes its turn."""
-        for event in events:
-            self.usage.leave((event,), sent=event.attempts > 0)
-            copy = self._holding.give_up(event.key)
-            if copy is not None:
-                self._take_turn([copy], now)
-
-    def _settle_copies(self, accepted: Sequence[UsageEvent], now: Now) -> None:
-        """Copies that waited for these events are duplicates now, or conflicts."""
-        for event, copy in self._holding.settle(accepted):
-            copies: list[UsageEvent] = []
-            self._copy_of(event.digest, copy, copies)
-            self._settlement.duplicates(copy.partition, copies, now.steady_seconds)

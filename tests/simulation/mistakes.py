@@ -42,10 +42,10 @@ MUTATIONS = (
     ),
     _one(
         "remember ids at buffering",
-        "machine.py",
-        "        self.usage.hold(events)",
-        "        self.usage.hold(events)\n"
-        "        self.window.remember([e.key for e in events], [e.digest for e in events], now.wall_seconds)",
+        "admission.py",
+        "        self._usage.hold(events)",
+        "        self._usage.hold(events)\n"
+        "        self._window.remember([e.key for e in events], [e.digest for e in events], now.wall_seconds)",
     ),
     _one("forget the epoch", "assignment.py", " if event.epoch == progress.epoch]", "]"),
     _one(
@@ -58,7 +58,7 @@ MUTATIONS = (
         "a copy of a held id counts as a duplicate at once",
         (
             Edit(
-                "machine.py",
+                "admission.py",
                 "        self._take_turn(self._holding.claim(new), now)",
                 "        mine = self._holding.claim(new)\n"
                 "        copies = [event for event in new if event not in mine]\n"
@@ -97,11 +97,11 @@ MUTATIONS = (
         (
             Edit(
                 "machine.py",
-                "        positions = self.assignment.positions()\n        commit_at",
+                "        commit = self._commit(now)\n",
                 "        for letter in writes.dead_letters:\n"
                 "            if letter.failures == 0 and self._end(letter.event.partition, [letter.event], now):\n"
                 "                self.counts.dead_letter(letter.reason)\n"
-                "        positions = self.assignment.positions()\n        commit_at",
+                "        commit = self._commit(now)\n",
             ),
             Edit("machine.py", "if self._end(write.event.partition, [write.event], now):", "if False:"),
         ),
@@ -150,11 +150,21 @@ MUTATIONS = (
         "            if batch.events:\n",
     ),
     _one("other people's receipts count", "machine.py", "if receipt.owner == self._options.owner:", "if True:"),
-    _one(
+    Mutation(
         "duplicates end without a receipt",
-        "machine.py",
-        "        self._settlement.duplicates(partition, copies, now.steady_seconds)\n        new =",
-        "        self.counts.duplicate += self._end(partition, copies, now)\n        new =",
+        (
+            Edit(
+                "admission.py",
+                "        self._settlement.duplicates(partition, copies, now.steady_seconds)\n        new =",
+                "        self.copies = copies\n        new =",
+            ),
+            Edit(
+                "machine.py",
+                "        self._admission.admit(partition, events, now)\n",
+                "        self._admission.admit(partition, events, now)\n"
+                "        self.counts.duplicate += self._end(partition, self._admission.copies, now)\n",
+            ),
+        ),
     ),
     _one(
         "a hand-over does not wait",
@@ -170,7 +180,7 @@ MUTATIONS = (
     ),
     _one(
         "a waiting copy is swallowed when its original is rejected",
-        "machine.py",
+        "admission.py",
         "            if copy is not None:\n",
         "            if copy is not None and not event.attempts:\n",
     ),
@@ -200,7 +210,7 @@ MUTATIONS = (
     ),
     _one(
         "a conflict frees the key of the event that was billed",
-        "machine.py",
+        "admission.py",
         "CONFLICT, detail, owns_key=False",
         "CONFLICT, detail",
     ),
@@ -218,8 +228,8 @@ MUTATIONS = (
     ),
     _one(
         "released units stay pending",
-        "machine.py",
-        "            self.usage.leave((event,), sent=event.attempts > 0)\n",
+        "admission.py",
+        "            self._usage.leave((event,), sent=event.attempts > 0)\n",
         "",
     ),
     _one(
