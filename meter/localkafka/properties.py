@@ -20,6 +20,8 @@ class Login:
     authority: Path
     plain_users: Mapping[str, str] = field(default_factory=dict, repr=False)
     scram_users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    needs_rights: bool = False
+    """Whether users may do only what ACLs allow; through the open listener everything is allowed, ACLs included."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def server_properties(records: Path, ports: Ports, login: Login | None) -> str:
     """The text of `server.properties` for a node that keeps its records in the folder `records`."""
     settings = _node(records, ports) | _one_copy_of_everything() | _quick()
     if login is not None:
-        settings |= _login(login)
+        settings |= _login(login) | (_rights() if login.needs_rights else {})
     return "".join(f"{name}={_escaped(value)}\n" for name, value in settings.items())
 
 
@@ -94,6 +96,13 @@ def _login(login: Login) -> dict[str, str]:
         f"{listener}.ssl.keystore.location": str(login.certificate),
         f"{listener}.ssl.truststore.type": "PEM",
         f"{listener}.ssl.truststore.location": str(login.authority),
+    }
+
+
+def _rights() -> dict[str, str]:
+    return {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
     }
 
 
