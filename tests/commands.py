@@ -19,7 +19,7 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
 def meter(
     *arguments: str, folder: Path | None = None, environ: Mapping[str, str] | None = None, stdin: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Run one command to its end, within 40 seconds."""
+    """Run one command to its end, within two minutes."""
     return subprocess.run(
         [*METER, *arguments],
         cwd=folder,
@@ -27,7 +27,7 @@ def meter(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=120,
         check=False,
     )
 

@@ -140,7 +140,7 @@ class WorldOnKafka:
         async def usable() -> bool:
             return bool((await self._admin.describe_topics([self.settings.topic]))[0]["partitions"])
 
-        await eventually(usable, 30, "the topic is there")
+        await eventually(usable, 60, "the topic is there")
         await ensure_topics(self.settings, window_seconds=60)
         await self._writer.start()
         await self.receipts.start()
@@ -224,7 +224,7 @@ class Member:
             await self.poll(timeout_seconds=0.02)
             return self.assigned == wanted
 
-        await eventually(has_them, 30, f"partitions {sorted(wanted)} are assigned")
+        await eventually(has_them, 60, f"partitions {sorted(wanted)} are assigned")
 
     async def values(self, count: int) -> list[bytes | None]:
         """The values of the first `count` records, polled until they are there."""
@@ -233,7 +233,7 @@ class Member:
             await self.poll()
             return len(self.records) >= count
 
-        await eventually(enough, 30, f"{count} records, of {len(self.records)}")
+        await eventually(enough, 60, f"{count} records, of {len(self.records)}")
         return [record.value for _, record in self.records]
 
     async def poll(self, timeout_seconds: float = 0.1) -> None:

@@ -97,7 +97,7 @@ async def test_the_position_passes_a_transaction_marker(world: World, member: Me
         await member.poll()
         return await member.source.position(0) == (await member.source.bounds([0]))[0].end == 2
 
-    await eventually(at_the_end, 30, "the position is at the end")
+    await eventually(at_the_end, 60, "the position is at the end")
 
 
 async def test_a_position_out_of_retention_is_said_until_it_is_sought(world: World, member: Member) -> None:
@@ -107,7 +107,7 @@ async def test_a_position_out_of_retention_is_said_until_it_is_sought(world: Wor
     member.source.resume([0])
     for _ in range(2):
         with pytest.raises(LostRange) as lost:
-            await eventually(lambda: member.poll(), 30, "an error")
+            await eventually(lambda: member.poll(), 60, "an error")
         assert lost.value.positions == {0: 0}
     assert await member.source.bounds([0, 1]) == {0: Bounds(2, 3), 1: Bounds(0, 0)}
     member.source.seek(0, 2)
@@ -118,7 +118,7 @@ async def test_offsets_are_found_by_time(world: World, member: Member) -> None:
     """The first record at or after the time; the end when there is none."""
     await world.produce(0, [b"a"])
     between = time.time() + 0.01
-    await eventually(lambda: time.time() > between + 0.01, 30, "another moment")
+    await eventually(lambda: time.time() > between + 0.01, 60, "another moment")
     await world.produce(0, [b"b"])
     assert await member.source.offsets_at([0, 1], between) == {0: 1, 1: 0}
     assert await member.source.offsets_at([0], time.time() + 60) == {0: 2}
@@ -197,7 +197,7 @@ async def test_the_last_commit_is_made_while_giving_back(world: World, member: M
     """A member that was not thrown out still commits during the rebalance."""
     member.last_commit = Committed(1, "")
     await Member(world.source()).join()
-    await eventually(lambda: member.last_commit_was, 30, "a rebalance")
+    await eventually(lambda: member.last_commit_was, 60, "a rebalance")
     assert member.last_commit_was == "accepted"
 
 
@@ -212,11 +212,11 @@ async def test_no_commit_is_under_way_after_giving_back(world: World) -> None:
         member.while_revoked = None
         gate.hold_commits()
         commits.append(asyncio.create_task(member.source.commit({0: Committed(1, "")})))
-        await eventually(lambda: gate.held_commits, 30, "a commit is under way")
+        await eventually(lambda: gate.held_commits, 60, "a commit is under way")
 
     member.while_revoked = commit_without_an_answer
     other = await Member(world.source()).join()
-    await eventually(lambda: commits, 30, "a rebalance")
+    await eventually(lambda: commits, 60, "a rebalance")
     with pytest.raises(Redelivered):
         await commits[0]
     gate.let_commits_pass()
@@ -225,7 +225,7 @@ async def test_no_commit_is_under_way_after_giving_back(world: World) -> None:
         await asyncio.gather(member.poll(), other.poll())
         return len(member.assigned) == len(other.assigned) == 1
 
-    await eventually(shared, 30, "one partition each")
+    await eventually(shared, 60, "one partition each")
     (mine,) = member.assigned
     await member.source.commit({mine: Committed(2, "")})
     assert await member.source.committed([mine]) == {mine: Committed(2, "")}
@@ -244,7 +244,7 @@ async def test_members_share_the_partitions_and_inherit_from_those_who_leave(wor
         await asyncio.gather(member.poll(), other.poll())
         return len(member.assigned) == len(other.assigned) == 1
 
-    await eventually(shared, 30, "one partition each")
+    await eventually(shared, 60, "one partition each")
     assert member.told[-2] == ("revoked", frozenset({0, 1}))
     await member.source.close()
     await other.until([0, 1])
@@ -261,7 +261,7 @@ async def test_a_rebalance_pauses_what_it_assigns(world: World, member: Member) 
         await asyncio.gather(member.poll(), other.poll())
         return len(member.assigned) == 1 and len(other.assigned) == 1
 
-    await eventually(shared, 30, "one partition each")
+    await eventually(shared, 60, "one partition each")
     await world.produce(0, [b"waits"])
     await world.produce(1, [b"waits"])
     await member.poll(0.5)

@@ -57,7 +57,7 @@ async def test_a_delayed_call_is_carried_out_although_its_client_has_left() -> N
         with pytest.raises(httpx.ReadTimeout):
             await tool_answer(client, "record_bulk_usage", EVENTS)
         client.timeout = httpx.Timeout(10)
-        await eventually(lambda: _all_kept(client), 30, "the abandoned call was carried out")
+        await eventually(lambda: _all_kept(client), 60, "the abandoned call was carried out")
 
 
 async def test_a_late_commit_comes_after_the_client_has_gone() -> None:
@@ -68,7 +68,7 @@ async def test_a_late_commit_comes_after_the_client_has_gone() -> None:
             await tool_answer(client, "record_bulk_usage", EVENTS)
         client.timeout = httpx.Timeout(10)
         assert await kept(client) == 0
-        await eventually(lambda: _all_kept(client), 30, "the late insert has happened")
+        await eventually(lambda: _all_kept(client), 60, "the late insert has happened")
 
 
 async def test_stopping_waits_for_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ async def test_stopping_waits_for_no_fault(capfd: pytest.CaptureFixture[str]) ->
     async with asyncio.timeout(60):
         async with served(kind="delay", seconds=600) as client:
             slow = asyncio.create_task(tool_answer(client, "record_bulk_usage", EVENTS))
-            await eventually(lambda: struck(client), 30, "the call has arrived")
+            await eventually(lambda: struck(client), 60, "the call has arrived")
             client.timeout = httpx.Timeout(10)
         with pytest.raises(httpx.TransportError):
             await slow

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)
 async def audited(place: Installation, *arguments: str, **options: object) -> tuple[int, Any]:
     """Exit code and findings of one `meter audit --json`."""
     program = place.start_program("audit", ["audit", "--json", *arguments], **options)
-    code = await program.end(40)
+    code = await program.end()
     return code, json.loads(program.log)
 
 
@@ -52,7 +52,7 @@ async def test_every_offset_has_one_end_after_a_kill_and_the_provider_agrees(
         assert found["provider"]["verdict"] == "agrees"
 
         explain = place.start_program("explain", ["explain", "event-7", "--json"])
-        assert await explain.end(40) == 0, explain.log
+        assert await explain.end() == 0, explain.log
         told = json.loads(explain.log)
         assert sorted(record["end"] for record in told["records"]) == ["accepted", "duplicate", "duplicate"]
         assert told["reference"].startswith("usage_")
@@ -94,7 +94,7 @@ async def test_a_provider_that_shows_nobody_its_rows_is_never_called_good(
         assert (code, found["verdict"], found["provider"]) == (0, "ok", {"verdict": "not asked"})
 
         said = [place.start_program("audit", ["audit", *more], **options) for more in ([], ["--kafka-only"])]
-        assert [await program.end(40) for program in said] == [1, 0]
+        assert [await program.end() for program in said] == [1, 0]
         unknown, alone = (program.log.splitlines()[-1] for program in said)
         ends = "every one of 100 offsets has exactly one end (100 accepted, 0 duplicate, 0 dead-lettered)"
         why = "the provider shows nobody its usage rows"

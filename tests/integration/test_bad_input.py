@@ -65,7 +65,7 @@ async def test_a_wrong_key_pauses_and_the_right_one_resumes(broker: Broker, topi
 
         await place.everything_ended()
         await place.books_balance()
-        await eventually(meter.ready, 30, "meter is ready")
+        await eventually(meter.ready, 60, "meter is ready")
 
 
 async def test_an_unreachable_broker_is_waited_for(tmp_path: Path) -> None:

@@ -147,4 +147,4 @@ async def bill_again(place: Installation, number: int) -> None:
             (await client.post(address, content=value, headers=headers)).raise_for_status()
         return bool((await place.sandbox.totals())["usages"] == billed + 1)
 
-    await eventually(is_billed, 30, "it is billed again")
+    await eventually(is_billed, 60, "it is billed again")

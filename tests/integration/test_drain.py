@@ -29,7 +29,7 @@ async def test_what_is_held_at_sigterm_is_billed_and_committed_before_the_end(
             consumed: int = (await meter.status())["events"]["consumed"]
             return consumed == len(place.ledger.expected.origins)
 
-        await eventually(all_read, 30, "every record is read")
+        await eventually(all_read, 60, "every record is read")
         await place.strike_moment(1, EVENTS)
 
         await meter.program.stop()
@@ -48,7 +48,7 @@ async def test_a_provider_that_is_away_does_not_keep_the_process_from_ending(
         await place.start_sandbox({"route": "/v1/sdk/usages/bulk", "kind": "status", "status": 503})
         await place.produce(usages(500))
         meter = await place.start_meter(run__drain_timeout_seconds=1)
-        await eventually(lambda: "billing.retrying" in meter.program.log, 20, "the provider refuses")
+        await eventually(lambda: "billing.retrying" in meter.program.log, 60, "the provider refuses")
 
         await meter.program.stop()
         assert (await place.sandbox.totals())["usages"] == 0
@@ -65,10 +65,10 @@ async def test_a_second_signal_ends_it_at_once(broker: Broker, topic: MakeTopic,
         await place.start_sandbox({"route": "/v1/sdk/usages/bulk", "kind": "status", "status": 503})
         await place.produce(usages(500))
         meter = await place.start_meter(run__drain_timeout_seconds=600)
-        await eventually(lambda: "billing.retrying" in meter.program.log, 20, "the provider refuses")
+        await eventually(lambda: "billing.retrying" in meter.program.log, 60, "the provider refuses")
 
         meter.program.signal(signal.SIGTERM)
-        await eventually(lambda: "draining" in meter.program.log, 30, "it drains")
+        await eventually(lambda: "draining" in meter.program.log, 60, "it drains")
         meter.program.signal(signal.SIGTERM)
         assert await meter.program.end() == 128 + signal.SIGTERM
         assert '"event": "drained"' not in meter.program.log

@@ -76,7 +76,7 @@ async def _more_duplicates(sandbox: Sandbox, than: int) -> int:
         duplicates = (await sandbox.totals())["duplicates"]
         return duplicates if duplicates > than else 0
 
-    return await eventually(more, 30, "the provider is asked again for what it has")
+    return await eventually(more, 60, "the provider is asked again for what it has")
 
 
 async def test_a_killed_broker_that_comes_back_is_all_that_is_needed(

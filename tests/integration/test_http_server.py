@@ -156,7 +156,7 @@ async def test_connections_are_bounded_and_come_free_again(connect: Connect) -> 
             await reader.readexactly(1)
         one_too_many.close()
         await idle.aclose()
-        await eventually(lambda: _is_served(port), 30, "a new connection is served")
+        await eventually(lambda: _is_served(port), 60, "a new connection is served")
 
 
 REQUEST = b"GET /v1/limits/cus_1/prd_1 HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -230,7 +230,7 @@ async def test_who_never_reads_his_answers_is_cut_off(ending: bytes) -> None:
     async with serve(large, "127.0.0.1", 0, Patience(reading_seconds=0.05)) as port:
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + ending + b"\r\n")
-            await eventually(lambda: _is_reset(caller), 30, "he is cut off")
+            await eventually(lambda: _is_reset(caller), 60, "he is cut off")
 
 
 def _is_reset(caller: socket.socket) -> bool:

@@ -87,7 +87,7 @@ async def test_data_is_kept_and_has_one_broker_at_a_time(start: StartCommand, tm
     assert (code, said) == (2, f"meter: another broker uses the data folder {tmp_path}: choose another with --data\n")
 
     first.kill()
-    await eventually(lambda: not answers(HOST, port, 0.2), 30, "the broker has ended with its command")
+    await eventually(lambda: not answers(HOST, port, 0.2), 60, "the broker has ended with its command")
     await welcome(await start("--port", port, "--data", tmp_path))
 
     assert "kept" in await topics(f"{HOST}:{port}")

@@ -39,7 +39,7 @@ async def grow(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
     async def shown() -> bool:
         return await partition_count(admin, topic) == partitions
 
-    await eventually(shown, 30, f"topic {topic} shows {partitions} partitions")
+    await eventually(shown, 60, f"topic {topic} shows {partitions} partitions")
 
 
 async def test_missing_topics_are_made_to_keep_long_enough(kafka: KafkaSettings) -> None:
@@ -111,7 +111,7 @@ async def test_a_topic_that_is_deleted_under_our_hands_is_named(
             return str(error) if "no longer has it" in str(error) else ""
         return ""
 
-    reason = await eventually(said, 30, "the reason is the topic")
+    reason = await eventually(said, 60, "the reason is the topic")
     assert reason == f"cannot write to topic {kafka.dead_letter_topic}: the broker no longer has it"
 
 

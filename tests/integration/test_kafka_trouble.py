@@ -141,7 +141,7 @@ async def test_the_edges_outlive_a_broker_that_is_killed(
     at_the_end.push_async_callback(member.source.close)
     await member.join()
     await member.until([0])
-    await eventually(lambda: acknowledged(receipts.write(0, b"before")), 30, "a receipt is acknowledged")
+    await eventually(lambda: acknowledged(receipts.write(0, b"before")), 60, "a receipt is acknowledged")
     await asyncio.to_thread(doomed.kill)
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -153,7 +153,7 @@ async def test_the_edges_outlive_a_broker_that_is_killed(
 
     await eventually(lambda: acknowledged(receipts.write(0, b"meanwhile")), 60, "the receipt is acknowledged")
     assert [value async for chunk in receipts.read(0, 0) for _, value in chunk].count(b"meanwhile") == 1
-    await eventually(lambda: acknowledged(writer.write(doomed_topic.topic, b"event")), 30, "an event is there")
+    await eventually(lambda: acknowledged(writer.write(doomed_topic.topic, b"event")), 60, "an event is there")
 
     async def committed() -> bool:
         try:
@@ -179,13 +179,13 @@ async def test_closing_without_a_broker_is_bounded_and_quiet(
     await member.until([0])
     member.source.resume([0])
     await member.poll()
-    await eventually(lambda: acknowledged(writer.write(doomed_topic.topic, b"event")), 30, "an event is there")
+    await eventually(lambda: acknowledged(writer.write(doomed_topic.topic, b"event")), 60, "an event is there")
     await asyncio.to_thread(doomed.kill)
     with pytest.raises(Unavailable):
         await writer.write(doomed_topic.topic, b"never acknowledged")
     async with asyncio.timeout(FAR_TOO_LONG_SECONDS):
         await asyncio.gather(member.source.close(), writer.close())
-    await eventually(lambda: len(asyncio.all_tasks()) == 1, 30, "no task is left behind")
+    await eventually(lambda: len(asyncio.all_tasks()) == 1, 60, "no task is left behind")
 
 
 async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(
@@ -207,9 +207,9 @@ async def test_a_poll_keeps_its_timeout_while_the_group_rebalances(
     at_the_end.push_async_callback(second.close)
     at_the_end.callback(may_go_on.set)
     await first.start(slow, _nothing)
-    await eventually(lambda: first.consumer.assignment(), 20, "the first has joined")
+    await eventually(lambda: first.consumer.assignment(), 60, "the first has joined")
     await second.start(_nothing, _nothing)
-    await eventually(giving_back.is_set, 30, "a rebalance has begun")
+    await eventually(giving_back.is_set, 60, "a rebalance has begun")
     async with asyncio.timeout(FAR_TOO_LONG_SECONDS):
         for _ in range(3):
             assert await first.poll(10, 0.1) == {}

@@ -63,7 +63,7 @@ async def test_short_session_timeouts_are_allowed(broker: Broker, topic: MakeTop
     )
     await consumer.start()
     try:
-        await eventually(consumer.assignment, 20, "both partitions are assigned")
+        await eventually(consumer.assignment, 60, "both partitions are assigned")
     finally:
         await consumer.stop()
 

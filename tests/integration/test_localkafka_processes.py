@@ -70,7 +70,7 @@ async def test_a_program_that_ignores_sigterm_is_ended_by_force(tmp_path: Path) 
     ready = tmp_path / "ready"
     deaf = f"import signal, time; signal.signal(15, signal.SIG_IGN); open({str(ready)!r}, 'w'); time.sleep(60)"
     program = KeptProcess([sys.executable, "-c", deaf], tmp_path / "log")
-    await eventually(ready.exists, 30, "the program ignores SIGTERM")
+    await eventually(ready.exists, 60, "the program ignores SIGTERM")
 
     program.stop(limit_seconds=0.2)
 
@@ -105,4 +105,4 @@ program.wait()
     parent.kill()
     await parent.wait()
 
-    await eventually(lambda: not is_alive(program), 30, "the program has ended")
+    await eventually(lambda: not is_alive(program), 60, "the program has ended")

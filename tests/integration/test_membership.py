@@ -35,7 +35,7 @@ async def two_meters_at_work(place: Installation) -> tuple[Meter, Meter]:
     async def shared() -> bool:
         return (len(await first.partitions()), len(await second.partitions())) == (2, 2)
 
-    await eventually(shared, 30, "each meter has two partitions")
+    await eventually(shared, 60, "each meter has two partitions")
     await place.produce(usages(EVENTS))
     await place.strike_moment(STRIKE_AT, EVENTS)
     return first, second
@@ -88,7 +88,7 @@ async def test_a_replica_that_slept_past_its_session_bills_nothing_when_it_wakes
         sleeper.program.signal(signal.SIGCONT)
         place.meters.append(sleeper)
 
-        await eventually(sleeper.ready, 30, "the sleeper is a member again")
+        await eventually(sleeper.ready, 60, "the sleeper is a member again")
         await place.nothing_more_is_sent()
         assert await sandbox.totals() == {"usages": 0, "units": 0, "duplicates": 0, "requests": 0}
         await place.everything_ended()
@@ -103,7 +103,7 @@ async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         sandbox = await place.start_sandbox()
         sleeper = await place.start_meter(batch__max_age_seconds=DUE_AFTER_SECONDS)
-        await eventually(sleeper.ready, 20, "the sleeper is ready")
+        await eventually(sleeper.ready, 60, "the sleeper is ready")
         await place.produce(usages(100, invalid_every=1000))
         produced = time.monotonic()
 
@@ -117,7 +117,7 @@ async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
         await place.start_meter()
         await place.everything_ended()
         billed = await rows_at(sandbox.url)
-        await eventually(lambda: time.monotonic() > produced + DUE_AFTER_SECONDS, 30, "the sleeper's batch is due")
+        await eventually(lambda: time.monotonic() > produced + DUE_AFTER_SECONDS, 60, "the sleeper's batch is due")
         await sandbox.json("POST", "/sandbox/reset")
         sleeper.program.signal(signal.SIGCONT)
 
@@ -125,7 +125,7 @@ async def test_a_replica_that_wakes_with_a_batch_due_does_not_send_it(
             released: int = (await sleeper.status())["events"]["released"]
             return released == 100
 
-        await eventually(all_released, 30, "the sleeper knows that its events are not its own any more")
+        await eventually(all_released, 60, "the sleeper knows that its events are not its own any more")
         await place.nothing_more_is_sent()
         assert (await sandbox.totals())["requests"] == 0
         await place.books_balance(billed)
@@ -171,7 +171,7 @@ async def everybody_has_partitions(meters: list[Meter]) -> None:
         shares = [len(await meter.partitions()) for meter in meters]
         return sum(shares) == 4 and all(shares)
 
-    await eventually(shared, 30, "every meter has partitions")
+    await eventually(shared, 60, "every meter has partitions")
 
 
 async def look_in(place: Installation) -> int:
@@ -182,7 +182,7 @@ async def look_in(place: Installation) -> int:
     )
     await visitor.start()
     try:
-        await eventually(visitor.assignment, 30, "the visitor has partitions")
+        await eventually(visitor.assignment, 60, "the visitor has partitions")
         member = member_of(visitor)
         assert member is not None
         return member.generation

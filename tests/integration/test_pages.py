@@ -56,7 +56,7 @@ async def shows(browser: Chrome, *texts: str) -> None:
         shown = seen(browser)
         return all(text in shown for text in texts)
 
-    await eventually(lambda: asyncio.to_thread(there), 20, f"the page shows {texts}")
+    await eventually(lambda: asyncio.to_thread(there), 60, f"the page shows {texts}")
 
 
 async def test_a_checkout_link_completes_the_purchase(browser: Chrome, client: httpx.AsyncClient) -> None:

@@ -24,7 +24,7 @@ def run(command: list[str], broker: Broker, topic: str, given: str = "") -> str:
     """Its output; it must end well."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("METER_")}
     environ |= {"METER_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers, "METER_KAFKA__TOPIC": topic}
-    done = subprocess.run(command, env=environ, input=given, capture_output=True, text=True, timeout=40, check=False)
+    done = subprocess.run(command, env=environ, input=given, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 async def letters(place: Installation, command: str, *arguments: str) -> Any:
     """What `meter dead-letters ... --json` says."""
     program = place.start_program("letters", ["dead-letters", command, *arguments, "--json"])
-    assert await program.end(40) == 0, program.log
+    assert await program.end() == 0, program.log
     return json.loads(program.log)
 
 
@@ -69,7 +69,7 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
         async def some_are_billed() -> bool:
             return len(await billed_units(place, "cus_refused")) >= 20
 
-        await eventually(some_are_billed, 30, "some are billed")
+        await eventually(some_are_billed, 60, "some are billed")
         killed.signal(signal.SIGKILL)
         await killed.end()
         assert len(await billed_units(place, "cus_refused")) < REFUSED
@@ -82,15 +82,15 @@ async def test_what_the_provider_refused_is_billed_once_after_a_redrive_that_was
         async def all_are_billed() -> bool:
             return len(await billed_units(place, "cus_refused")) >= REFUSED
 
-        await eventually(all_are_billed, 30, "all are billed")
+        await eventually(all_are_billed, 60, "all are billed")
         assert await billed_units(place, "cus_refused") == [1 + number for number in range(REFUSED)]
         records = await records_in(place.servers, place.topic)
         assert {record.key for record in records if is_redriven(record)} == {KEY}
         nobody = place.start_program("redrive", ["dead-letters", "redrive", f"{place.topic}:0:99999"])
-        assert await nobody.end(40) == 1
+        assert await nobody.end() == 1
         assert f"letters: {place.topic}:0:99999" in nobody.log
         audit = place.start_program("audit", ["audit"])
-        assert await audit.end(40) == 0, audit.log
+        assert await audit.end() == 0, audit.log
 
 
 async def test_a_letter_that_was_cut_goes_back_whole_from_its_origin(
@@ -121,7 +121,7 @@ async def test_a_letter_that_was_cut_goes_back_whole_from_its_origin(
         async def both_are_billed() -> bool:
             return await billed_units(place, "cus_refused") == [4, 7]
 
-        await eventually(both_are_billed, 30, "both are billed")
+        await eventually(both_are_billed, 60, "both are billed")
         assert (await letters(place, "redrive"))["results"] == {"already_redriven": 2}
         await place.nothing_more_is_sent(2.0)
 
@@ -145,7 +145,7 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
             status = await meter.status()
             return bool(status["events"]["held"] == 4 and (await sandbox.totals())["requests"] > 0)
 
-        await eventually(all_are_refused, 30, "everything is held and was refused")
+        await eventually(all_are_refused, 60, "everything is held and was refused")
         park = place.start_program(
             "park", ["dead-letters", "park", "--customer", "cus_refused", "--json"], http__port=meter.port
         )
@@ -166,7 +166,7 @@ async def test_an_operator_parks_what_never_ends_and_redrives_it_later(
         async def all_are_billed() -> bool:
             return await billed_units(place, "cus_refused") == [1, 2, 3, 4]
 
-        await eventually(all_are_billed, 30, "all are billed")
+        await eventually(all_are_billed, 60, "all are billed")
 
 
 async def test_whoever_parks_at_one_of_several_replicas_is_told_what_the_others_may_hold(
@@ -181,13 +181,13 @@ async def test_whoever_parks_at_one_of_several_replicas_is_told_what_the_others_
         async def shared() -> bool:
             return (len(await one.partitions()), len(await other.partitions())) == (2, 2)
 
-        await eventually(shared, 30, "each has two partitions")
+        await eventually(shared, 60, "each has two partitions")
         await place.produce([nameless(number, "cus_refused") for number in range(4)])
 
         async def all_are_held() -> bool:
             return [(await meter.status())["events"]["held"] for meter in (one, other)] == [2, 2]
 
-        await eventually(all_are_held, 30, "each holds two events")
+        await eventually(all_are_held, 60, "each holds two events")
         theirs = await other.partitions()
 
         async def parked(*arguments: str) -> dict[str, Any]:

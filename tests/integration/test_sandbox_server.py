@@ -54,7 +54,7 @@ async def test_a_delay_holds_up_nobody_else() -> None:
     """While one request waits, others are answered; then it is recorded."""
     async with served({"kind": "delay", "seconds": 2, "count": 1}) as client:
         slow = asyncio.create_task(client.post(BULK, json=batch(1)))
-        await eventually(lambda: _struck(client), 30, "the delayed request has arrived")
+        await eventually(lambda: _struck(client), 60, "the delayed request has arrived")
         assert (await client.post(BULK, json=batch(2))).status_code == 200
         assert not slow.done()
         assert (await slow).status_code == 200
@@ -66,7 +66,7 @@ async def test_a_delayed_request_is_recorded_although_its_client_has_left() -> N
     async with served({"kind": "delay", "seconds": 2}) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post(BULK, json=batch(1), timeout=0.2)
-        await eventually(lambda: _usages(client, 100), 30, "the abandoned request was recorded")
+        await eventually(lambda: _usages(client, 100), 60, "the abandoned request was recorded")
 
 
 async def test_late_commit_inserts_after_the_client_has_gone() -> None:
@@ -75,7 +75,7 @@ async def test_late_commit_inserts_after_the_client_has_gone() -> None:
         with pytest.raises(httpx.ReadTimeout):
             await client.post(BULK, json=batch(1), timeout=0.2)
         assert not await _usages(client, 100)
-        await eventually(lambda: _usages(client, 100), 30, "the late insert has happened")
+        await eventually(lambda: _usages(client, 100), 60, "the late insert has happened")
 
 
 async def test_a_client_that_leaves_in_the_middle_harms_nobody(capfd: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ async def test_stopping_waits_for_no_fault(kind: str, capfd: pytest.CaptureFixtu
             async with running(Sandbox(store)) as url, asyncio.timeout(60):
                 await client.put(f"{url}/sandbox/faults", json=[{"route": BULK, "kind": kind, "seconds": 600}])
                 slow = asyncio.create_task(client.post(f"{url}{BULK}", json=batch(1)))
-                await eventually(lambda: _struck(client, url), 30, "the delayed request has arrived")
+                await eventually(lambda: _struck(client, url), 60, "the delayed request has arrived")
             with pytest.raises(httpx.TransportError):
                 await slow
         assert store.totals().usages == 0
@@ -131,7 +131,7 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path) -> None:
                     assert answer.status_code == 200
 
             loads = [asyncio.create_task(load(start)) for start in range(4)]
-            await eventually(lambda: len(acknowledged) >= 20, 30, "twenty batches are acknowledged")
+            await eventually(lambda: len(acknowledged) >= 20, 60, "twenty batches are acknowledged")
             killed.kill()
             results = await asyncio.gather(*loads, return_exceptions=True)
             assert all(isinstance(result, httpx.TransportError) for result in results), results

@@ -34,7 +34,7 @@ async def receiving(receiver: Receiver) -> AsyncIterator[str]:
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
-            await eventually(lambda: server.started, 30, "the receiver listens")
+            await eventually(lambda: server.started, 60, "the receiver listens")
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/hooks"
         finally:
             server.should_exit = True
@@ -71,10 +71,10 @@ async def test_an_event_arrives_at_once_and_again_until_it_is_taken() -> None:
             ):
                 await known(client)
                 await grant(client, 10)
-                await eventually(lambda: len(receiver.received) == 1, 30, "the first attempt")
+                await eventually(lambda: len(receiver.received) == 1, 60, "the first attempt")
                 receiver.status = 200
-                await eventually(lambda: len(receiver.received) == 2, 30, "the second attempt")
-                await eventually(lambda: _states(client, {"delivered"}), 30, "delivered")
+                await eventually(lambda: len(receiver.received) == 2, 60, "the second attempt")
+                await eventually(lambda: _states(client, {"delivered"}), 60, "delivered")
     assert receiver.refused == 0
 
 
@@ -95,8 +95,8 @@ async def test_an_endpoint_that_is_not_there_holds_up_nobody() -> None:
                     await client.post("/v1/webhook_endpoints", json={"url": nobody, "enabledEvents": GRANTED})
                 ).raise_for_status()
                 await grant(client, 10)
-                await eventually(lambda: receiver.types == ["customer.credit.granted"], 30, "delivered")
-                await eventually(lambda: _states(client, {"delivered", "waiting"}), 30, "one delivered, one failed")
+                await eventually(lambda: receiver.types == ["customer.credit.granted"], 60, "delivered")
+                await eventually(lambda: _states(client, {"delivered", "waiting"}), 60, "one delivered, one failed")
 
 
 async def test_a_receiver_that_does_not_answer_does_not_keep_the_sandbox(capfd: pytest.CaptureFixture[str]) -> None:
@@ -139,13 +139,13 @@ async def test_no_event_is_lost_by_kill_9(tmp_path: Path) -> None:
                         acknowledged += 100
 
                 loads = [asyncio.create_task(load(lane)) for lane in range(2)]
-                await eventually(lambda: acknowledged >= 2000, 30, "twenty calls are acknowledged")
+                await eventually(lambda: acknowledged >= 2000, 60, "twenty calls are acknowledged")
                 killed.kill()
                 results = await asyncio.gather(*loads, return_exceptions=True)
                 assert all(isinstance(result, httpx.TransportError) for result in results), results
         with process(url, data) as (_, base):
             async with httpx.AsyncClient(base_url=base, headers=KEY) as client:
-                await eventually(lambda: _states(client, {"delivered"}), 30, "everything is delivered")
+                await eventually(lambda: _states(client, {"delivered"}), 60, "everything is delivered")
                 balance = (await client.get(f"/v1/sdk/customers/{CUSTOMER}/balance")).json()["credits"]
                 kept = (await client.get("/sandbox/totals")).json()["usages"]
     debits = {each.event["id"]: each.event["data"]["object"] for each in _debits(receiver)}

@@ -23,7 +23,7 @@ PARTITIONS = {0, 1, 2, 3}
 async def started(place: Installation, **options: object) -> Meter:
     """A meter that has its partitions."""
     meter = await place.start_meter(**options)
-    await eventually(meter.ready, 20, "meter is ready")
+    await eventually(meter.ready, 60, "meter is ready")
     return meter
 
 
@@ -125,7 +125,7 @@ async def test_an_added_partition_is_read_from_its_beginning(broker: Broker, top
         async with admin_of(place.servers) as admin:
             await admin.create_partitions({place.topic: NewPartitions(5)})
         await place.produce([usage(n, partition=4) for n in range(100)])
-        await place.everything_ended(limit_seconds=45)
+        await place.everything_ended()
         await place.books_balance()
 
 

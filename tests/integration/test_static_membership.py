@@ -34,14 +34,14 @@ async def test_a_replacement_waits_until_the_old_one_cannot_be_sending_and_the_o
     async with installation(broker.bootstrap_servers, await topic(), tmp_path) as place:
         sandbox = await place.start_sandbox()
         old = await place.start_meter(**NAMED, batch__max_age_seconds=60)
-        await eventually(old.ready, 20, "the old one is ready")
+        await eventually(old.ready, 60, "the old one is ready")
         await place.produce(usages(100, invalid_every=1000))
 
         async def all_held() -> bool:
             held: int = (await old.status())["events"]["held"]
             return held == 100
 
-        await eventually(all_held, 30, "every event is held, none is sent")
+        await eventually(all_held, 60, "every event is held, none is sent")
         old.program.signal(signal.SIGSTOP)
         place.meters.remove(old)
         started = time.monotonic()
@@ -97,14 +97,14 @@ async def test_a_rolling_restart_is_no_rebalance_for_those_who_stay(
         async def shared() -> bool:
             return [len(await meter.partitions()) for meter in meters] == [2, 2]
 
-        await eventually(shared, 30, "each has two partitions")
+        await eventually(shared, 60, "each has two partitions")
         for number in (0, 1):
             await place.produce(usages(MORE, first=number * MORE))
             old, other = meters[number], meters[1 - number]
             given = rebalances_of(other)
             await old.program.stop()
             meters[number] = await replica(number)
-            await eventually(shared, 30, "the successor has the same number")
+            await eventually(shared, 60, "the successor has the same number")
             await place.everything_ended()
             assert rebalances_of(other) == given
         await place.books_balance()

@@ -46,7 +46,7 @@ async def test_a_process_that_is_stuck_for_an_unknown_cause_says_so_and_ends(
     ):
         meter = await at_work(place, way)
         way.starve(for_ever=True)
-        await eventually(lambda: way.barren_fetches > 1, 30, "nothing is under way any more")
+        await eventually(lambda: way.barren_fetches > 1, 60, "nothing is under way any more")
         await place.produce(usages(FEW, first=FEW))
 
         async def unhealthy() -> bool:
@@ -75,7 +75,7 @@ async def test_a_client_that_silently_delivers_nothing_is_made_anew(
     ):
         meter = await at_work(place, way)
         way.starve(for_ever=False)
-        await eventually(lambda: way.barren_fetches > 1, 30, "nothing is under way any more")
+        await eventually(lambda: way.barren_fetches > 1, 60, "nothing is under way any more")
         await place.produce(usages(FEW, first=FEW))
 
         await stays_healthy([meter], 2 * STUCK_AFTER_SECONDS)
@@ -96,9 +96,9 @@ async def test_a_client_whose_requests_are_never_answered_goes_on_by_itself(
         way.fall_silent()
         await place.produce(usages(FEW, first=FEW))
 
-        await meter.says("kafka: cannot ask where partitions begin and end", 30)
+        await meter.says("kafka: cannot ask where partitions begin and end")
         assert {row["lag"] for row in (await meter.status())["partitions"]} == {None}
-        await place.everything_ended(90)
+        await place.everything_ended()
         await place.all_is_billed_once()
 
 
@@ -124,7 +124,7 @@ async def test_a_known_cause_is_no_reason_to_restart(broker: Broker, topic: Make
 
         await stays_healthy(meters, 2 + LOOKS_SECONDS + 3)
         assert await meters[0].says("billing_paused: unauthorized")
-        assert await meters[2].says("partition_blocked", BLOCKED_AFTER_SECONDS)
+        assert await meters[2].says("partition_blocked", 3 * BLOCKED_AFTER_SECONDS)
         await stays_healthy(meters, 2 + LOOKS_SECONDS + 3)
 
         await refused_key.sandbox.fail()
@@ -134,7 +134,7 @@ async def test_a_known_cause_is_no_reason_to_restart(broker: Broker, topic: Make
         for one in (refused_key, blocked):
             await one.everything_ended()
             await one.books_balance()
-        await eventually(lambda: dead_lettered(meters[1]), 20, "the refused event is dead-lettered")
+        await eventually(lambda: dead_lettered(meters[1]), 60, "the refused event is dead-lettered")
 
 
 async def dead_lettered(meter: Meter) -> bool:
