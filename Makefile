@@ -19,7 +19,7 @@ COMPILE := build/lock/bin/pip-compile --quiet --generate-hashes --strip-extras -
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-keep test lint format bench bench-sandbox chaos simulate lock clean
+.PHONY: help install demo demo-keep test lint format bench bench-sandbox chaos simulate mutations lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ chaos: install ## Real processes, killed, stopped and failing in turn; results a
 
 simulate: install ## Machine and processes against models of Kafka and provider: 15,000 fault schedules in virtual time
 	.venv/bin/python -m tests.simulation.simulate
+
+mutations: install ## Are the simulations strong enough? Known mistakes are put into copies of meter; each has to be noticed
+	.venv/bin/python -m tests.simulation.mutations
 
 lock: ## Pin the dependencies of pyproject.toml again, with hashes
 	rm -rf build/lock

@@ -16,6 +16,8 @@ class Mutation(NamedTuple):
 
     name: str
     edits: tuple[Edit, ...]
+    simulation: str = "machine"
+    """The one that has to notice it."""
 
 
 def _one(name: str, file: str, old: str, new: str) -> Mutation:
