@@ -65,13 +65,13 @@ def refuse(order: Order, wall_seconds: float, window_since: float = -math.inf) -
     whose = (
         "the provider remembers keys since then, by billing.idempotency_window_seconds"
         if order.memory.provider_seconds is not None
-        else "meter's own window begins there, and without billing.idempotency_window_seconds nobody knows whether the "
-        "provider remembers longer"
+        else "meter's own window begins there, and without billing.idempotency_window_seconds it is unknown whether "
+        "the provider remembers longer"
     )
     return (
         f"--from {format_utc(order.since_seconds)} is before {format_utc(since)} ({whose}): what was billed earlier "
-        "may be billed a second time; --unbilled leaves out what receipts call accepted, and --beyond-provider-memory "
-        "sends everything all the same"
+        "may be billed a second time; --unbilled skips what receipts list as accepted, and --beyond-provider-memory "
+        "sends everything regardless"
     )
 
 

@@ -28,9 +28,9 @@ def audit(
 ) -> None:
     """Show from Kafka alone that every offset has exactly one end, and compare with the provider.
 
-    Below the committed position each record of the source topic must be named by a receipt (accepted or duplicate) or
-    by a dead letter. Exit 0 only when that is so and the provider agrees: one that cannot be asked is not verifiable,
-    which is exit 1, unless --kafka-only says that it is not to be asked.
+    Every record below the committed offset must be in a receipt (accepted or duplicate) or in a dead letter. Exits
+    with 0 only if that holds and the provider agrees. A provider that cannot be asked is not verifiable, which is
+    exit code 1; use --kafka-only to leave it out.
     """
     from meter.accounting.audit import Question
     from meter.accounting.trail import trail_of

@@ -13,7 +13,7 @@ UntilOption = Annotated[str | None, typer.Option("--to", metavar="TIME", help=f"
 
 
 def span_of(since: str | None, until: str | None) -> tuple[float | None, float | None]:
-    """Both as Unix seconds, None where not given; raises `UserMistake` for what is no time, or no span.
+    """Both as Unix seconds, None where not given; raises `UserMistake` for an invalid time or span.
 
     Kafka knows no time before 1970: there everything begins.
     """

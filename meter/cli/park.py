@@ -43,9 +43,8 @@ def park(
 ) -> None:
     """Have the running daemon move events that it still holds to the dead letters.
 
-    Never while a request with the event is under way, nor within two seconds of one whose outcome nobody knows: such
-    events leave afterwards, unless they were accepted. Each replica parks what it holds itself; what may be with
-    others is said.
+    An event whose request is in flight, or ended with an unknown outcome less than two seconds ago, is parked
+    afterwards, unless it was accepted. Each replica parks only what it holds itself; the answer names the others.
     """
     _check(origins or [], reason or [], customer or [], all_refused=all_refused, at=at or [])
     settings = read_settings(config)

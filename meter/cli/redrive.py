@@ -52,8 +52,8 @@ def redrive(
 ) -> None:
     """Send dead letters back to the source topic, each once and under its original idempotency key.
 
-    What was redriven is noted in the dead-letter topic: run it again after whatever stopped it, and the rest follows.
-    Events that receipts call billed, that would die again at once, or whose outcome nobody knows, stay.
+    Each redrive is recorded in the dead-letter topic: if interrupted, run it again to continue. Events that are already
+    billed, that would be dead-lettered again at once, or whose outcome is unknown are skipped.
     """
     from meter.accounting.redrive import Errand
     from meter.accounting.redrive_rules import Rules

@@ -48,8 +48,8 @@ def replay(
 ) -> None:
     """Send the records of a time range to the source topic again, each under its original idempotency key.
 
-    What was billed is recognised, by meter or by the provider; nothing above the group's commit is sent, and the commit
-    stays where it is. Run it again after whatever stopped it: what is sent twice is billed once.
+    Events that were billed are recognised, by meter or by the provider. Nothing at or above the group's committed
+    offset is sent, and that offset does not move. If interrupted, run it again: what is sent twice is billed once.
     """
     from meter.accounting.replay import Order, refuse
     from meter.accounting.replay_rules import Choice, Memory

@@ -42,9 +42,9 @@ def send(
 ) -> None:
     """Send events from a file; the Kafka key is the customer.
 
-    A line without an id gets one from its content and all lines above it: after an interruption send the same lines
-    again, from any file or pipe, and each is billed once. --name is for what the content cannot tell: the same lines
-    meant as other events, or the same events after lines were fixed.
+    A line without an id is identified by its content and all lines above it. After an interruption, send the same lines
+    again, from any file or pipe: each is billed once. Use --name where content is not enough: for files that begin with
+    the same lines, or whose lines are corrected later.
     """
     from meter.cli.event_lines import EventLines
 

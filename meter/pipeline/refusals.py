@@ -20,7 +20,7 @@ RECENT_EVENTS = 200
 DOUBTFUL_EVENTS = 10
 """So many are not dead-lettered at once without a second try."""
 PROBE_SECONDS = 30.0
-"""While nothing is accepted or refused, one of those that wait asks this often whether the provider was mended."""
+"""While nothing is accepted or refused, one of those that wait asks this often whether the provider has been fixed."""
 Reason = Literal["rejected", "too_large", "unknown_customer"]
 
 
