@@ -48,11 +48,22 @@ class EventLines:
     """Lines of a file that can be read twice; both times with the same clock and the same verdicts.
 
     Lines that bring no id get one, so that a content that is sent again is billed once: from everything up to and
-    including the line, or, where it has a `name`, from that, the line's number and its content.
+    including the line, or, where it has a `name`, from that, the line's number and its content. Not what comes from a
+    pipe without a name: that it says the same as yesterday does not make it the same.
     """
 
-    def __init__(self, content: BinaryIO, topic: str, wall_seconds: float, name: str = "", first: int = 1) -> None:
+    def __init__(
+        self,
+        content: BinaryIO,
+        topic: str,
+        wall_seconds: float,
+        name: str = "",
+        first: int = 1,
+        *,
+        from_pipe: bool = False,
+    ) -> None:
         self._content = content
+        self._gets_ids = bool(name) or not from_pipe
         self._origin = Origin("", topic, 0)
         self._wall_seconds = wall_seconds
         self._name = name
@@ -63,12 +74,12 @@ class EventLines:
     def check(self) -> Verdict:
         """Every broken line, and how many are good."""
         broken, good, without_id = [], 0, 0
-        for number, _, event, key in self._decoded():
+        for number, _, event, _ in self._decoded():
             if isinstance(event, InvalidEvent):
                 broken.append(BrokenLine(number, event.reason, event.detail))
             else:
                 good += 1
-                without_id += bool(key)
+                without_id += self._is_nameless(number, event)
         return Verdict(broken, good, without_id)
 
     def good(self) -> Iterator[GoodLine]:
@@ -88,7 +99,8 @@ class EventLines:
             if number >= self.first and value.strip():
                 record = LineRecord(number, self._timestamp_milliseconds, None, value)
                 event = decode(record, self._origin, self._wall_seconds)
-                yield number, value, event, self._key(number, value, lines) if self._is_nameless(number, event) else ""
+                gets_id = self._gets_ids and self._is_nameless(number, event)
+                yield number, value, event, self._key(number, value, lines) if gets_id else ""
 
     def _is_nameless(self, number: int, event: UsageEvent | InvalidEvent) -> bool:
         """Whether its identity would be the place of its record: it brings none of its own."""

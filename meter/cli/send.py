@@ -42,9 +42,10 @@ def send(
 ) -> None:
     """Send events from a file; the Kafka key is the customer.
 
-    A line without an id is identified by its content and all lines above it. After an interruption, send the same lines
-    again, from any file or pipe: each is billed once. Use --name where content is not enough: for files that begin with
-    the same lines, or whose lines are corrected later.
+    A line of a file without an id is identified by its content and all lines above it. After an interruption, send the
+    file again: each line is billed once. Use --name where content is not enough: for files that begin with the same
+    lines, or whose lines are corrected later. Lines of stdin without an id are new events each time, unless --name
+    identifies them.
     """
     from meter.cli.event_lines import EventLines
 
@@ -54,7 +55,7 @@ def send(
     if name == "":
         raise UserMistake("--name is empty: is a variable not set?")
     with _opened(file) as content:
-        lines = EventLines(content, kafka.topic, time.time(), name or "", from_line)
+        lines = EventLines(content, kafka.topic, time.time(), name or "", from_line, from_pipe=file == "-")
         found = lines.check()
         if from_line > lines.last + 1:  # one more is what an interrupted sending may tell
             raise UserMistake(f"--from-line {from_line}: {_shown(file)} ends with line {lines.last}")
@@ -66,16 +67,20 @@ def send(
     events = "event" if sent == 1 else "events"
     skipped = f"; broken lines skipped: {len(found.broken):,}" if found.broken else ""
     typer.echo(f"sent {sent:,} {events} to {kafka.topic} in {seconds:.1f} s{skipped}")
-    for note in _notes(found, name):
+    for note in _notes(found, name, from_pipe=file == "-"):
         typer.echo(note)
 
 
-def _notes(found: "Verdict", name: str | None) -> Iterator[str]:
+def _notes(found: "Verdict", name: str | None, *, from_pipe: bool) -> Iterator[str]:
     """How lines without an id will be known when they come again."""
-    if found.without_id:
-        known_by = f"the name {name}, their number and content" if name else "their content and all lines above"
-        yield f"lines without an id: {found.without_id:,}, identified by {known_by}"
-    if found.without_id and found.broken and name is None:
+    if not found.without_id:
+        return
+    if from_pipe and name is None:
+        yield f"lines without an id: {found.without_id:,}, new events each time they are sent (--name identifies them)"
+        return
+    known_by = f"the name {name}, their number and content" if name else "their content and all lines above"
+    yield f"lines without an id: {found.without_id:,}, identified by {known_by}"
+    if found.broken and name is None:
         yield "fix broken lines in a separate file: fixing them in this one changes the ids of the lines below"
 
 

@@ -87,3 +87,11 @@ def test_a_name_tells_the_same_lines_apart() -> None:
     assert (
         len({*keys(lines_of(NAMELESS)), *keys(lines_of(NAMELESS, name="a")), *keys(lines_of(NAMELESS, name="b"))}) == 3
     )
+
+
+def test_lines_of_a_pipe_are_new_events_each_time_unless_they_have_a_name() -> None:
+    """What a pipe says today may be what it said yesterday, and mean something new: one of both would not be billed."""
+    piped = EventLines(io.BytesIO(NAMELESS.encode()), "t", NOW_SECONDS, from_pipe=True)
+    assert (keys(piped), piped.check().without_id) == ([""], 1)
+    named = EventLines(io.BytesIO(NAMELESS.encode()), "t", NOW_SECONDS, "n", from_pipe=True)
+    assert keys(named) == keys(lines_of(NAMELESS, name="n"))
