@@ -68,9 +68,16 @@ def measured(rows: Sequence[Row], ended: Sequence[Ended], memory_seconds: float)
 
 
 def doubles(
-    rows: Sequence[Row], ended: Sequence[Ended], produced: Mapping[Origin, str], memory_seconds: float
+    rows: Sequence[Row],
+    ended: Sequence[Ended],
+    produced: Mapping[Origin, str],
+    outages: Sequence[tuple[float, float]],
+    memory_seconds: float,
 ) -> Counter[str]:
-    """Rows beyond the first of their key, by what the evidence says about how they came about."""
+    """Rows beyond the first of their key, by what the evidence says about how they came about.
+
+    `outages` are those that lasted longer than the provider remembers, from when until when.
+    """
     accepted: defaultdict[str, set[int]] = defaultdict(set)
     for one in ended:
         accepted[one.reference].add(one.origin.partition)
@@ -81,7 +88,7 @@ def doubles(
     for row in rows:
         of_key[row.key].append(row)
     pairs = [pair for same in of_key.values() for pair in pairwise(same)]
-    return Counter(_cause(*pair, accepted, places, memory_seconds) for pair in pairs)
+    return Counter(_cause(*pair, accepted, places, outages, memory_seconds) for pair in pairs)
 
 
 def _cause(
@@ -89,13 +96,15 @@ def _cause(
     later: Row,
     accepted: Mapping[str, set[int]],
     places: Mapping[str, set[int]],
+    outages: Sequence[tuple[float, float]],
     memory_seconds: float,
 ) -> str:
     if later.at - earlier.at < memory_seconds:
         return UNEXPLAINED  # the provider still knew the key
     answered = accepted.get(earlier.reference)
     if not answered:
-        return SENT_AGAIN
+        was_one = any(earlier.at < until and since < later.at for since, until in outages)
+        return SENT_AGAIN if was_one else UNEXPLAINED
     again_from = accepted.get(later.reference) or places.get(later.key, set())
     return COPY_ELSEWHERE if again_from - answered else UNEXPLAINED
 

@@ -39,6 +39,7 @@ async def play(
         story = _Story(seed, variant, broker, place)
         verdict = Verdict(variant, await story.told(kinds))
         await verdict.find(place, story.strikes)
+        verdict.faults += story.strikes.fewer_than(variant.times, kinds or story.strikes.names)
     return Result(
         seed,
         name,

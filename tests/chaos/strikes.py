@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -63,6 +64,8 @@ class Strikes:
         self.leaving: list[Meter] = []
         """Those that were asked to stop, and must end well."""
         self.killed: list[Meter] = []
+        self.outages: list[tuple[float, float]] = []
+        """Since when and until when (Unix seconds) somebody was away for longer than the provider remembers."""
         self._place = place
         self._broker = broker
         self._chance = chance
@@ -81,8 +84,15 @@ class Strikes:
         if name in PROVIDER:
             await self._fail(name)
         else:
+            since = time.time()
             await self._processes[name]()
             self.struck[name] += 1
+            if name in self.ABSENCES:
+                self.outages.append((since, time.time()))
+
+    def fewer_than(self, times: int, names: Sequence[str]) -> list[str]:
+        """What has not struck so often: a seed without it shows less than it says."""
+        return [f"{name} struck {self.struck[name]} times, not {times}" for name in names if self.struck[name] < times]
 
     async def calm(self) -> None:
         """The provider is as it is on ordinary days: a little slow, and of one customer it will not hear."""
@@ -103,21 +113,25 @@ class Strikes:
         self.struck[name] += TIMES
         await self.calm()
 
-    def _any(self) -> Meter:
-        return self._chance.choice([one for one in self._place.running_meters() if one not in self.leaving])
+    async def _any(self) -> Meter:
+        """One that holds events, if any does."""
+        staying = [one for one in self._place.running_meters() if one not in self.leaving]
+        answers = await asyncio.gather(*[one.ask("GET", "/status") for one in staying])
+        holding = [one for one, told in zip(staying, answers, strict=True) if told and told.json()["events"]["held"]]
+        return self._chance.choice(holding or staying)
 
     async def _owners(self) -> Mapping[Meter, frozenset[int]]:
         staying = [one for one in self._place.running_meters() if one not in self.leaving]
         return {one: mine for one in staying if (mine := await one.partitions())}
 
     async def _kill(self) -> None:
-        meter = self._any()
+        meter = await self._any()
         self.killed.append(meter)
         meter.kill()
         await self._place.start_meter()
 
     async def _terminate(self) -> None:
-        meter = self._any()
+        meter = await self._any()
         self.leaving.append(meter)
         meter.program.signal(signal.SIGTERM)
         await self._place.start_meter()

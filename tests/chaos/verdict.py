@@ -73,7 +73,7 @@ class Verdict:
         self._books(await place.faults_in_the_books())
         self.measured["repeats that the provider recognised"] = (await place.sandbox.totals())["duplicates"]
         if self.variant.key_memory_seconds is not None:
-            await self._forgotten(place, self.variant.key_memory_seconds)
+            await self._forgotten(place, strikes.outages, self.variant.key_memory_seconds)
 
     def _books(self, found: Sequence[Fault]) -> None:
         self.promises |= dict.fromkeys(PROMISES.values(), 0)
@@ -81,11 +81,13 @@ class Verdict:
         borne = {BILLED_TWICE} if self.variant.may_bill_twice else set()
         self.faults += [str(fault) for fault in found if fault.title not in borne]
 
-    async def _forgotten(self, place: Installation, memory_seconds: float) -> None:
+    async def _forgotten(
+        self, place: Installation, outages: Sequence[tuple[float, float]], memory_seconds: float
+    ) -> None:
         """What was doubled and why; without a known cause it is nobody's fault but meter's."""
         rows = forgetting.rows_of(await _usages(place))
         ended = forgetting.ended_in(await topics.read(place.servers, f"{place.topic}-receipts"))
-        self.doubles |= forgetting.doubles(rows, ended, place.ledger.keys, memory_seconds)
+        self.doubles |= forgetting.doubles(rows, ended, place.ledger.keys, outages, memory_seconds)
         self.measured |= forgetting.measured(rows, ended, memory_seconds)
         if not self.measured[forgetting.ONLY_METER]:
             self.faults.append("no copy came after the provider had forgotten its key: the seed shows nothing")

@@ -1,6 +1,7 @@
 """The oracle of `make chaos` is itself shown to see what it must: doubles by cause, and copies that came too late."""
 
 import random
+from collections.abc import Sequence
 
 from meter.demo.reconciliation import Origin
 from tests.chaos import forgetting
@@ -10,11 +11,13 @@ from tests.chaos.stream import Stream
 MEMORY_SECONDS = 60.0
 
 
-def doubles_of(*ended: Ended, seconds_between: float = 70.0, copies_in: int = 0) -> list[str]:
+def doubles_of(
+    *ended: Ended, seconds_between: float = 70.0, copies_in: int = 0, outages: Sequence[tuple[float, float]] = ()
+) -> list[str]:
     """The causes found for one key with two rows, produced in partition 0 and as a copy in another."""
     rows = [Row("key", "usage-1", 1000.0), Row("key", "usage-2", 1000.0 + seconds_between)]
     produced = {Origin(0, 5): "key", Origin(copies_in, 9): "key"}
-    return [*forgetting.doubles(rows, ended, produced, MEMORY_SECONDS).elements()]
+    return [*forgetting.doubles(rows, ended, produced, outages, MEMORY_SECONDS).elements()]
 
 
 def accepted(partition: int, reference: str) -> Ended:
@@ -34,7 +37,12 @@ def test_a_copy_elsewhere_whose_answer_was_lost_is_told_by_where_it_was_produced
 
 def test_a_row_that_was_never_answered_for_was_sent_again() -> None:
     """The first row has no receipt: who sent it had to send it again, too late."""
-    assert doubles_of(accepted(0, "usage-2")) == [forgetting.SENT_AGAIN]
+    assert doubles_of(accepted(0, "usage-2"), outages=[(1001.0, 1065.0)]) == [forgetting.SENT_AGAIN]
+
+
+def test_a_row_that_was_sent_again_without_an_outage_has_no_cause() -> None:
+    """Nobody was away meanwhile: nothing excuses that it took so long."""
+    assert doubles_of(accepted(0, "usage-2"), outages=[(900.0, 970.0)]) == [forgetting.UNEXPLAINED]
 
 
 def test_what_meter_should_have_recognised_has_no_cause() -> None:
