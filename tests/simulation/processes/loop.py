@@ -66,8 +66,6 @@ class VirtualLoop:
 
     def __init__(self) -> None:
         self.seconds = BEGINNING_SECONDS
-        self.faults: list[BaseException] = []
-        """What nobody has caught."""
         self._ready: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Callback]] = []
         """Those of one moment in the order in which they were asked for."""
@@ -143,7 +141,7 @@ class VirtualLoop:
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.faults.append(context.get("exception") or RuntimeError(context["message"]))
+        """Told of exceptions that nobody looked at, whenever the collector of garbage finds them: as good as chance."""
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -170,8 +170,6 @@ class World:
     def check(self) -> None:
         """Nobody has broken anything so far."""
         assert not self.violations, self.violations[0]
-        if self.loop.faults:
-            raise self.loop.faults[0]
 
     def _ended(self, replica: Replica, task: "asyncio.Task[None]") -> None:
         """Only who was asked to, or was replaced, may end."""
