@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from meter.edges import EventSource
-from meter.errors import Unavailable
+from meter.errors import Redelivered, Unavailable
 from meter.pipeline.start import Committed
 
 READ_BACK_SECONDS = 3.0
@@ -23,16 +23,26 @@ class Committer:
         self._read_back_seconds = read_back_seconds
         self._is_unknown = False
         self._least: Mapping[int, Committed] = {}
+        self._is_over = False
+        self._assignments = 0
 
     async def begin(self, starts: Mapping[int, Committed]) -> None:
         """The first commit of an assignment: it was decided by what the group has, and may go back."""
-        self._least = {}
+        self._least, self._is_over = {}, False
+        self._assignments += 1
         await self._send(starts)
+
+    def end(self) -> None:
+        """The assignment is over: a commit of it that has not left yet would be one of the next."""
+        self._is_over = True
 
     async def commit(self, commits: Mapping[int, Committed]) -> None:
         """Where the group turned out to be further, it stays there."""
-        if self._is_unknown:
+        assignment = self._assignments
+        if self._is_unknown and not self._is_over:
             self._least = await self._read_back(commits)
+        if self._is_over or assignment != self._assignments:
+            raise Redelivered("the assignment ended before its commit was sent: the events will be delivered again")
         await self._send({p: max(commit, self._least.get(p, commit), key=_offset) for p, commit in commits.items()})
 
     async def _send(self, commits: Mapping[int, Committed]) -> None:

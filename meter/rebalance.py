@@ -104,6 +104,7 @@ class RebalanceListener:
             self._changed()
             await asyncio.gather(self._stop_filling(), self.quiet(self._options.hand_over_seconds))
             await self._commit_last()
+            self._committer.end()
             self._machine.revoked(self._clock.now())
             self._changed()
             log.info("partitions.revoked", partitions=sorted(partitions), released_total=self._machine.counts.released)

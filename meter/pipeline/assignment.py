@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from meter.pipeline.event import InvalidEvent, UsageEvent
 from meter.pipeline.offsets import Progress
 from meter.pipeline.recognised import Recognised
-from meter.pipeline.start import Choice, CommitNote, Committed, Start, decode_note, encode_note
+from meter.pipeline.start import Choice, CommitNote, Committed, Start, encode_note
 
 Decoded = UsageEvent | InvalidEvent
 
@@ -72,8 +72,9 @@ class Assignment:
 
         Only the gap, where the window has kept what it read before; but always what concerns uncommitted offsets.
         """
-        receipts_offset = self._progress[partition].receipts_offset()
-        return min(max(self._window_covers.get(partition, 0), tail_offset), receipts_offset)
+        covered = max(self._window_covers.get(partition, 0), tail_offset)  # what is older is not missed
+        self._window_covers[partition] = covered
+        return min(covered, self._progress[partition].receipts_offset())
 
     def receipt_read(self, partition: int, receipts_offset: int) -> None:
         """The receipts of this partition were read up to and with this offset."""
@@ -126,16 +127,15 @@ class Assignment:
             progress.receipt_started(number, max(offsets))
 
     def receipt_written(self, partition: int, number: int, receipts_offset: int, offsets: Sequence[int]) -> None:
-        """It is acknowledged, at `receipts_offset`; who has the partition now may have written below that."""
+        """It is acknowledged, at `receipts_offset`. Whatever stands between it and what is covered is somebody else's.
+
+        A process that slept writes the receipts of its last batches among those of who has its partitions now.
+        """
         progress = self._progress.get(partition)
         if progress is not None:
             progress.receipt_written(number, receipts_offset, max(offsets))
-
-    def committed(self, commits: Mapping[int, Committed]) -> None:
-        """The broker took them: until then the partitions were ours alone, and all their receipts ours, or read."""
-        for partition, commit in commits.items():
-            if partition in self._progress and partition not in self._unfilled:
-                self.receipt_read(partition, decode_note(commit.metadata).receipts_offset - 1)
+            if receipts_offset == self._window_covers.get(partition):
+                self.receipt_read(partition, receipts_offset)
 
     def held(self) -> int:
         """Events without an end."""

@@ -88,16 +88,15 @@ class Commits:
             self._wanted_since = steady_seconds
         self._sent = commits
 
-    def accept(self, steady_seconds: float) -> Mapping[int, Committed]:
-        """The broker took it; answers what that was."""
+    def accept(self, steady_seconds: float) -> None:
+        """The broker took it."""
         if self._started_at is None:
-            return {}
+            return
         self._lease_until = self._started_at + self._lease_seconds
         self.accepted.update({partition: commit.offset for partition, commit in self._sent.items()})
         self.accepted_at = steady_seconds
         self._started_at = None
         self._failed = 0
-        return self._sent
 
     def fail(self, *, lost: bool) -> None:
         """It was not taken, or nobody knows; `lost`: because we are no longer a member."""

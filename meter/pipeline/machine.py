@@ -210,7 +210,7 @@ class Machine:
 
     def committed(self, now: Now) -> None:
         """The broker took the commit."""
-        self.assignment.committed(self.commits.accept(now.steady_seconds))
+        self.commits.accept(now.steady_seconds)
 
     def commit_failed(self, *, lost: bool) -> None:
         """The broker did not take the commit, or nobody knows; `lost`: we are no longer a member."""

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ def main() -> int:
     """Plays what has no result yet and adds everything up; exits with 1 when a guarantee was broken."""
     arguments = _arguments()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own clients, while the broker is dead
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what it started ends with it
     arguments.results.mkdir(parents=True, exist_ok=True)
     played: dict[str, list[Result]] = {}
     for name in arguments.variants or VARIANTS:

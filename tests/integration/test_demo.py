@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -75,7 +76,10 @@ def is_folder(path: str) -> bool:
 
 @pytest.mark.timeout(300)
 async def test_a_demo_that_is_kept_with_a_row_that_nobody_produced_ends_with_exit_code_1() -> None:
-    """The verdict is red and names the row; everything goes on running at the addresses printed, until Ctrl-C."""
+    """The verdict is red and names the row; everything goes on running at the addresses printed, until Ctrl-C.
+
+    Then logs and data stay: somebody will want to know why.
+    """
     async with kept_demo() as demo, httpx.AsyncClient(timeout=30, trust_env=False) as client:
         sandbox = (await told(demo, r"sandbox +(http://127\.0\.0\.1:\d+), process"))[1]
         await told(demo, "meter +http://.*, process")
@@ -94,7 +98,8 @@ async def test_a_demo_that_is_kept_with_a_row_that_nobody_produced_ends_with_exi
 
         demo.send_signal(signal.SIGINT)
         await demo.communicate()
-        assert (demo.returncode, is_folder(folder)) == (1, False)
+        assert (demo.returncode, is_folder(folder)) == (1, True)
+        shutil.rmtree(folder)
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{meter}/readyz")
 

@@ -137,25 +137,25 @@ def test_only_the_gap_in_the_receipts_is_read_again() -> None:
     assert one.fill_from(0, tail_offset=99) == 90
 
 
-def test_our_own_receipt_does_not_hide_those_that_were_not_read_yet() -> None:
-    """One of an older assignment is written while the tail of the new one is still being read."""
-    one = assignment(0, filled=False)
-    one.receipt_written(0, 1, 60, [0])
-    one.begin({0: Start(0, receipts_offset=90)}, CHOICE, 0.0)
-    assert one.fill_from(0, tail_offset=2) == 2
-
-
-def test_our_own_receipt_hides_nothing_until_a_commit_shows_that_we_were_the_only_owner() -> None:
-    """A process that slept writes the receipts of its last batch behind those of who has its partition now."""
+def test_our_own_receipts_are_not_read_again() -> None:
+    """Each stands right behind what is covered, as long as nobody else writes."""
     one = assignment(0)
-    one.receipt_written(0, 1, 60, [0])
-    one.begin({0: Start(0, receipts_offset=90)}, CHOICE, 0.0)
     assert one.fill_from(0, tail_offset=2) == 2
-    one.window_filled(0)
-    one.receipt_written(0, 2, 95, [0])
-    one.committed(one.commits(0.0))
-    one.begin({0: Start(0, receipts_offset=99)}, CHOICE, 0.0)
-    assert one.fill_from(0, tail_offset=2) == 95
+    for receipts_offset in (2, 3, 4):
+        one.receipt_written(0, receipts_offset, receipts_offset, [0])
+    one.begin({0: Start(0, receipts_offset=90)}, CHOICE, 0.0)
+    assert one.fill_from(0, tail_offset=2) == 5
+
+
+def test_our_own_receipt_hides_none_that_somebody_else_wrote() -> None:
+    """A process that slept writes the receipts of its last batch among those of who has its partition now."""
+    one = assignment(0)
+    assert one.fill_from(0, tail_offset=2) == 2
+    one.receipt_written(0, 1, 2, [0])
+    one.receipt_written(0, 2, 4, [1])
+    one.receipt_written(0, 3, 5, [2])
+    one.begin({0: Start(0, receipts_offset=90)}, CHOICE, 0.0)
+    assert one.fill_from(0, tail_offset=2) == 3
 
 
 def test_a_commit_carries_the_choice_and_where_to_read_receipts() -> None:

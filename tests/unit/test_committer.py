@@ -97,3 +97,21 @@ async def test_the_first_commit_of_an_assignment_may_go_back() -> None:
     await world.committer.begin({0: Committed(2, "")})
     await world.commit(3)
     assert world.group.commits[0].offset == 3
+
+
+async def test_a_commit_of_an_assignment_that_is_over_is_not_sent() -> None:
+    """C6: neither afterwards nor in the next assignment, whose generation it would bear, also when it was held up."""
+    world = await World().open()
+    world.cluster.faults.hang("committed")
+    held_up = asyncio.ensure_future(world.commit(7))
+    await asyncio.sleep(0)
+    world.committer.end()
+    with pytest.raises(Redelivered):
+        await world.commit(8)
+    await world.committer.begin({0: Committed(5, "")})
+    world.cluster.faults.none()
+    with pytest.raises(Redelivered):
+        await held_up
+    assert world.group.commits[0].offset == 5
+    await world.commit(8)
+    assert world.group.commits[0].offset == 8

@@ -41,9 +41,7 @@ MUTATIONS = (
     _one(
         "our own receipts hide those of who had the partition meanwhile",
         "assignment.py",
-        "            progress.receipt_written(number, receipts_offset, max(offsets))\n",
-        "            progress.receipt_written(number, receipts_offset, max(offsets))\n"
-        "            if partition not in self._unfilled:\n"
-        "                self.receipt_read(partition, receipts_offset)\n",
+        "            if receipts_offset == self._window_covers.get(partition):\n",
+        "            if partition not in self._unfilled:\n",
     ),
 )
