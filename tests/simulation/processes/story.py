@@ -167,6 +167,7 @@ async def _settle(world: World) -> list[Replica]:
     """From now on nothing fails: everything must come to its end, and everybody must stop when asked to."""
     world.cluster.faults.none()
     world.moods.clear()
+    world.start_missing()
     await asyncio.sleep(2 * SESSION_SECONDS)
     for number in range(SETTLING_ROUNDS):
         world.check()

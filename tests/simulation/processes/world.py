@@ -131,6 +131,12 @@ class World:
         self.replicas.append(replica)
         return replica
 
+    def start_missing(self) -> None:
+        """Static members that two processes fought for until neither was left: somebody starts them again."""
+        for number in range(self.max_members if self.is_static else 0):
+            if f"s{number}" not in {replica.name for replica in self.replicas}:
+                self.start(f"s{number}")
+
     def kill(self, replica: Replica) -> None:
         """Nothing of it runs any more; the provider goes on with what it has, or not."""
         replica.beats = False
