@@ -1,5 +1,7 @@
 """A Kafka in memory: working fakes of the three edges, for tests of the worker without a broker.
 
+Here are the cluster and its groups with their members; who writes and reads topics is in `tests/topic_fakes.py`.
+
 They keep state and enforce the contract of `meter.edges`; `tests/contract/test_kafka_edges.py` runs one suite on them
 and on the real broker. A test brings trouble on demand: `cluster.faults` fails, hangs or loses the answer of the next
 operations, `cluster.down` is a cluster that nobody reaches, `FakeGroup.evict` is a session that ran out.
@@ -8,12 +10,11 @@ operations, `cluster.down` is a cluster that nobody reaches, `FakeGroup.evict` i
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
 
 from meter.errors import LostRange, RecordTooLarge, Redelivered, Replaced, Unavailable
-from meter.kafka.dead_letters import DeadLetter, shorter_and_shorter
 from meter.pipeline.start import Bounds, Committed
 from tests.fake_log import FakeLog, FakeRecord, Faults
 
@@ -385,49 +386,3 @@ class FakeSource:
     def _reach(self) -> None:
         if self._cluster.down:
             raise Unavailable("scripted: the cluster is down")
-
-
-class FakeReceipts:
-    """`ReceiptLog` on a FakeCluster."""
-
-    def __init__(self, cluster: FakeCluster, topic: str) -> None:
-        self._cluster = cluster
-        self._topic = topic
-
-    async def write(self, partition: int, value: bytes) -> int:
-        async with self._cluster.faults.around("receipts.write"):
-            return self._cluster.produce(self._topic, value, partition=partition)
-
-    async def read(self, partition: int, start: int) -> AsyncGenerator[Sequence[tuple[int, bytes]], None]:
-        async with self._cluster.faults.around("receipts.read"):
-            log = self._cluster.log(self._topic, partition)
-            chunk = [(record.offset, record.value or b"") for record in log.after(start, len(log.records))]
-        for index in range(0, len(chunk), 100):
-            await asyncio.sleep(0)
-            yield chunk[index : index + 100]
-
-    async def offset_at(self, partition: int, wall_seconds: float) -> int:
-        async with self._cluster.faults.around("receipts.offset_at"):
-            return self._cluster.log(self._topic, partition).at_time(wall_seconds)
-
-    async def end(self, partition: int) -> int:
-        async with self._cluster.faults.around("receipts.end"):
-            return self._cluster.log(self._topic, partition).end
-
-
-class FakeDeadLetters:
-    """`DeadLetterLog` on a FakeCluster."""
-
-    def __init__(self, cluster: FakeCluster, topic: str) -> None:
-        self._cluster = cluster
-        self._topic = topic
-
-    async def write(self, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        async with self._cluster.faults.around("dead_letters.write"):
-            for letter in shorter_and_shorter(DeadLetter(key, value, headers)):
-                try:
-                    self._cluster.produce(self._topic, letter.value, key=letter.key, headers=letter.headers)
-                except RecordTooLarge:
-                    continue
-                return
-            raise Unavailable(f"topic {self._topic} does not even take a dead letter without its value")

@@ -20,8 +20,9 @@ from meter.worker import Worker
 from tests.builders import machine_options
 from tests.clocks import RunningClock
 from tests.fakes import FakeBilling
-from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
+from tests.kafka_fakes import FakeCluster, FakeSource
 from tests.records import as_json
+from tests.topic_fakes import FakeDeadLetters, FakeReceipts
 
 TOPIC, RECEIPTS, LETTERS = "usage-events", "usage-events-receipts", "usage-events-dead-letters"
 LIMIT_SECONDS = 60.0

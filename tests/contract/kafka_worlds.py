@@ -23,7 +23,8 @@ from meter.settings import KafkaSettings
 from tests.brokers import records_in
 from tests.fake_log import Faults
 from tests.integration.kafka_proxy import proxied
-from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
+from tests.kafka_fakes import FakeCluster, FakeSource
+from tests.topic_fakes import FakeDeadLetters, FakeReceipts
 from tests.waiting import eventually
 
 PARTITIONS = 2

@@ -15,7 +15,8 @@ from meter.pipeline.outcome import Outcome
 from meter.pipeline.settlement import DeadLetterWrite, ReceiptWrite
 from tests.builders import Driver, bad_record, records
 from tests.fakes import FakeBilling, Fault
-from tests.kafka_fakes import FakeCluster, FakeDeadLetters, FakeReceipts, FakeSource
+from tests.kafka_fakes import FakeCluster, FakeSource
+from tests.topic_fakes import FakeDeadLetters, FakeReceipts
 
 
 @dataclass

@@ -8,7 +8,8 @@ import pytest
 from meter.errors import LostRange, Redelivered, Unavailable
 from meter.pipeline.start import Committed
 from tests.contract.kafka_worlds import Member
-from tests.kafka_fakes import FakeCluster, FakeReceipts, FakeSource
+from tests.kafka_fakes import FakeCluster, FakeSource
+from tests.topic_fakes import FakeReceipts
 from tests.waiting import eventually
 
 
