@@ -172,7 +172,7 @@ class Standing:
             filling_trouble=self._filling_trouble(),
             taking_over_seconds=max(0.0, -self._seconds_since(machine.commits.waits_until())),
             waiting_to_write=self._write_trouble,
-            billing_paused=gate.paused,
+            billing_paused=gate.paused if machine.counts.held or self._last_known_behind() else None,
             billing_failing_seconds=0.0 if failing_since is None else self._seconds_since(failing_since),
             billing_trouble=gate.detail,
             waiting=machine.waits_for_its_time(now),

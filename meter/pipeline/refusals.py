@@ -138,7 +138,6 @@ class Refusals:
         batches = [refusal.batch for refusal in self._waiting.values()]
         for batch in batches:
             batch.first_refused_at = None
-            batch.had_second_try = True
         self._waiting.clear()
         self._untimed.clear()
         self.in_doubt = False

@@ -6,7 +6,7 @@ buffer and queue with thousands of them; after it has failed for a while, one of
 may have an event in it on which it fails.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from meter.pipeline.batch import Batch
 from meter.pipeline.buffer import Buffer
@@ -41,11 +41,9 @@ class Turns:
         self._turn += 1
         if self._refusals.in_doubt:
             return self._take_unlike_refused(now.steady_seconds)
-        if self._gate.failures >= LONE_PROBES_AFTER_FAILURES:
-            alone = self._take_alone(now.steady_seconds)
-            if alone is not None:
-                return alone
-        return self._take_in_turn(now.steady_seconds, draining=draining)
+        is_failing = self._gate.failures >= LONE_PROBES_AFTER_FAILURES
+        probe = self._take_while_failing(now.steady_seconds, draining=draining) if is_failing else None
+        return probe or self._take_in_turn(now.steady_seconds, draining=draining)
 
     def next_due(self) -> float:
         """When there is one, in steady seconds."""
@@ -73,6 +71,23 @@ class Turns:
         self.batches_by_trigger[trigger] = self.batches_by_trigger.get(trigger, 0) + 1
         return Batch(self._new_name(), self._buffer.take(self._gate.max_body_bytes()), trigger)
 
+    def _take_while_failing(self, steady_seconds: float, *, draining: bool) -> Batch | None:
+        """An event of somebody else than those whose events fail alone takes turns with what waits to be tried again.
+
+        The provider may fail on one customer's events only, and there may always be one of them to try.
+        """
+        alone = self._take_alone(steady_seconds) if self._turn % 2 else None
+        if alone is not None:
+            return alone
+        failing = self._failing_alone()
+        is_outage = len({event.customer for event in failing}) >= LONE_PROBES
+        waiting = self._buffer.events() if self._buffer.due(steady_seconds, draining=draining) else ()
+        other = None if is_outage else self._take_event(failing, waiting, steady_seconds, strictly=True)
+        return other or self._take_alone(steady_seconds)
+
+    def _failing_alone(self) -> list[UsageEvent]:
+        return [batch.events[0] for batch in self._queue if batch.failures and len(batch.events) == 1]
+
     def _take_alone(self, steady_seconds: float) -> Batch | None:
         """A single event of the batch whose turn it is; all of it once there are enough of them."""
         batch = self._queue.take(steady_seconds)
@@ -83,14 +98,23 @@ class Turns:
 
     def _take_unlike_refused(self, steady_seconds: float) -> Batch | None:
         """Refused ones and others take turns, so that the customers differ."""
-        refused = self._refusals.take_probe() if self._turn % 2 else None
-        return refused or self._take_other(steady_seconds) or self._refusals.take_probe()
+        probe = self._refusals.take_probe() if self._turn % 2 else None
+        if probe is not None:
+            return probe
+        suspects = [*(refusal.event for refusal in self._refusals.waiting()), *self._failing_alone()]
+        return self._take_event(suspects, self._buffer.events(), steady_seconds) or self._refusals.take_probe()
 
-    def _take_other(self, steady_seconds: float) -> Batch | None:
-        """A single event that was not refused, out of a batch whose time has come or out of the buffer."""
+    def _take_event(
+        self,
+        suspects: Sequence[UsageEvent],
+        buffered: Collection[UsageEvent],
+        steady_seconds: float,
+        *,
+        strictly: bool = False,
+    ) -> Batch | None:
+        """A single event unlike these, out of a batch whose time has come or out of the buffer."""
         ready = [batch for batch in self._queue if batch.not_before <= steady_seconds]
-        refused = [refusal.event for refusal in self._refusals.waiting()]
-        found = _find_unlike(refused, [*(batch.events for batch in ready), self._buffer.events()])
+        found = _find_unlike(suspects, [*(batch.events for batch in ready), buffered], strictly=strictly)
         if found is None:
             return None
         group, index = found
@@ -99,10 +123,11 @@ class Turns:
         return self._queue.take_event(ready[group], index)
 
 
-def _find_unlike(refused: Iterable[UsageEvent], groups: Sequence[Collection[UsageEvent]]) -> tuple[int, int] | None:
-    """The oldest one of a customer and a partition that have none refused; of such a customer; of any."""
-    among = list(refused)
-    customers, partitions = {event.customer for event in among}, {event.partition for event in among}
+def _find_unlike(
+    suspects: Sequence[UsageEvent], groups: Sequence[Collection[UsageEvent]], *, strictly: bool
+) -> tuple[int, int] | None:
+    """The oldest one of a customer and a partition with no suspect; of such a customer; of any, unless `strictly`."""
+    customers, partitions = {event.customer for event in suspects}, {event.partition for event in suspects}
     first = of_another = None
     for group, events in enumerate(groups):
         for index, event in enumerate(events):
@@ -112,4 +137,4 @@ def _find_unlike(refused: Iterable[UsageEvent], groups: Sequence[Collection[Usag
                 of_another = of_another or (group, index)
             elif first is None:
                 first = group, index
-    return of_another or first
+    return of_another or (None if strictly else first)

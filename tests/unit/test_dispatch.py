@@ -349,6 +349,45 @@ def test_in_an_outage_only_a_few_single_events_leave_their_batches() -> None:
     assert driver.machine.gate.state() == "retrying"
 
 
+def billed_beside_failing_ones(driver: Driver, seconds: int) -> int:
+    """How many events were accepted in that time, while the provider fails on one customer and refuses another."""
+    before = driver.machine.counts.accepted
+    for _ in range(seconds):
+        for _ in range(len(driver.sends)):
+            customers = {event.customer for event in driver.sends[0].events}
+            driver.answer(BUSY if "broken" in customers else REJECTED if "refused" in customers else None)
+        driver.write()
+        driver.pass_time(1.0)
+    return driver.machine.counts.accepted - before
+
+
+def test_a_customer_on_whose_events_the_provider_fails_does_not_stand_before_all_others() -> None:
+    """At night only he sends, one event after the other; whoever comes in the morning is billed."""
+    driver = Driver(0, 1, batch=BatchLimits(100, 100_000, 1.0), max_held_events=1000)
+    for number in range(40):
+        driver.feed(0, record(number, f"broken{number}", customerRef="broken"))
+        billed_beside_failing_ones(driver, 5)
+    assert driver.machine.gate.state() == "retrying"
+    driver.feed(1, *records(0, 20))
+    assert billed_beside_failing_ones(driver, 600) == 20
+
+
+def test_events_that_always_fail_do_not_hide_that_the_provider_is_well_again() -> None:
+    """While most events are refused, those that fail alone are asked no sooner than others."""
+    driver = Driver(0, 1, batch=BatchLimits(1, 100_000, 1.0), max_held_events=1000)
+    driver.feed(0, *(record(number, f"broken{number}", customerRef="broken") for number in range(5)))
+    billed_beside_failing_ones(driver, 60)
+    driver.feed(0, *(record(5 + number, f"refused{number}", customerRef="refused") for number in range(50)))
+    driver.feed(0, record(60, "other", customerRef="refused too"))
+    for _ in range(60):
+        while driver.sends:
+            driver.answer(BUSY if driver.sends[0].events[0].customer == "broken" else REJECTED)
+        driver.pass_time(1.0)
+    assert driver.machine.gate.paused == "mass_refusal"
+    driver.feed(1, *records(0, 20))
+    assert billed_beside_failing_ones(driver, 600) >= 20
+
+
 def test_an_outage_after_a_success_blames_no_event() -> None:
     """The provider was well after the batch's first failure, but not since: nothing is split, nothing named."""
     driver = Driver(0, batch=BatchLimits(50, 100_000, 1.0), max_held_events=1000)

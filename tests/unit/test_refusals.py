@@ -128,7 +128,7 @@ def test_after_a_mass_refusal_everything_is_tried_again() -> None:
     refused.accepted([event("probe")], started_at=2.0)
     batches = refused.take_all()
     assert [one.events[0].key for one in batches] == ["k0", "k1", "k2", "k3"]
-    assert all(one.first_refused_at is None for one in batches)
+    assert all(one.first_refused_at is None and not one.had_second_try for one in batches)
     assert not refused.is_mass()
     assert dead_lettered(refused) == []
 

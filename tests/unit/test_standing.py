@@ -195,6 +195,16 @@ def test_an_event_that_was_refused_alone_waits_for_another_and_for_no_restart() 
     assert replica.reasons() == []
 
 
+def test_a_pause_of_billing_is_no_reason_once_there_is_nothing_to_bill() -> None:
+    """Released or parked: the next event will tell, and limits are answered meanwhile."""
+    replica = Replica()
+    replica.driver.feed(0, *records(0, 3))
+    replica.driver.answer(Refused(Refusal.UNAUTHORIZED, "Invalid API key"))
+    assert replica.reasons() == ["billing_paused"]
+    replica.driver.revoke()
+    assert replica.reasons() == []
+
+
 def test_when_no_more_fits_beside_refused_events_that_is_a_reason() -> None:
     """Billing is not paused, as one customer's events may be bad, but somebody has to know that nothing is read."""
     replica = Replica(max_held_events=6)
